@@ -1,0 +1,1 @@
+"""Revisions of the ledger's schema. A revision, once released, is never edited; the next one follows it."""

@@ -1,0 +1,90 @@
+"""The schema's revisions: creating, upgrading, and refusing what this program does not know."""
+
+from __future__ import annotations
+
+import threading
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+from schemas.errors import Incompatible
+from storage.ledger.sql.engine import WRITE
+
+_LOCK = 0x63616C6C
+"""Any number will do, as long as nobody else uses it in the same database: "call"."""
+
+_ALONE = threading.Lock()
+"""alembic keeps the migration under way in globals: two threads would create each other's tables."""
+
+
+def head() -> str:
+    """The revision that this program works on."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision is not None
+    return revision
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The ledger's revision; None where there is no ledger yet."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(engine: Engine, *, target: str = "head") -> None:
+    """Create the tables or bring them up to `target`. Any number of programs and threads may do so at once.
+
+    Raises:
+        Incompatible: a newer program has changed the ledger in ways that this one does not know.
+    """
+    with _ALONE, engine.connect() as connection:
+        conn = connection.execution_options(**{WRITE: True})
+        with conn.begin():
+            if conn.dialect.name == "postgresql":
+                conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            found = revision_of(conn)
+            _require_known(found)
+            if target == "head" and found == head():
+                return
+            command.upgrade(_config(conn), target)
+
+
+def downgrade(engine: Engine, *, target: str) -> None:
+    """Take revisions back down to `target`; `base` removes every table and all that is in them."""
+    with _ALONE, engine.connect() as connection:
+        conn = connection.execution_options(**{WRITE: True})
+        with conn.begin():
+            command.downgrade(_config(conn), target)
+
+
+def check(connection: Connection) -> None:
+    """Raises Incompatible when the ledger's revision is not the one that this program works on."""
+    found = revision_of(connection)
+    if found is None:
+        raise Incompatible("the database holds no ledger", fix="submit a campaign first; that creates it")
+    _require_known(found)
+    if found != head():
+        raise Incompatible(
+            f"the ledger is at revision {found}, this program works on {head()}",
+            fix="let running workers drain, then run `callsheet doctor` with this version: it upgrades the ledger",
+        )
+
+
+def _require_known(found: str | None) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found is not None and found not in known:
+        raise Incompatible(
+            f"the ledger is at revision {found}, which this program does not know; it knows up to {head()}",
+            fix="a newer callsheet has upgraded the ledger: install that version here too",
+        )
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    # Resolved inside the installed package, so that no alembic.ini and no working directory matter.
+    config.set_main_option("script_location", "storage.ledger:migrations")
+    if connection is not None:
+        config.attributes["connection"] = connection
+    return config

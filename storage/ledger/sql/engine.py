@@ -1,0 +1,85 @@
+"""From a URL to a SQLAlchemy engine that keeps the ledger's promises on its database."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import URL, Engine, event
+from sqlalchemy.exc import ArgumentError
+
+from schemas.errors import InvalidSettings
+from storage.ledger.sql.lingering import LingeringPool
+
+WRITE = "callsheet_write"
+"""Execution option of a connection whose next transaction writes."""
+
+_FIX = "use sqlite:///path/to/ledger.db, postgresql://user:password@host/database or memory:"
+_POSTGRESQL = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
+_BUSY_MS = 5_000
+
+
+def parse_url(url: str) -> URL:
+    """The URL with the driver named that is used for its database.
+
+    Raises:
+        InvalidSettings: it is no URL, or of a database that the ledger does not speak. The message never holds
+            the URL's password.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except (ArgumentError, ValueError):
+        raise InvalidSettings("the ledger's database URL cannot be read", fix=_FIX) from None
+    if parsed.drivername in _POSTGRESQL:
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername != "sqlite":
+        raise InvalidSettings(f"the ledger cannot be kept in {parsed.drivername!r}", fix=_FIX)
+    if parsed.database in (None, "", ":memory:"):
+        raise InvalidSettings("a SQLite ledger needs a file", fix=_FIX)
+    return parsed
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """The file of a SQLite URL; None for a server."""
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine; nothing is connected yet. Errors of it never show parameters (prompts) or the password."""
+    if url.get_backend_name() == "sqlite":
+        engine = sa.create_engine(url, hide_parameters=True)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return sa.create_engine(
+        url,
+        hide_parameters=True,
+        isolation_level="READ COMMITTED",
+        # A thousand workers must not mean a thousand idle connections.
+        poolclass=LingeringPool,
+        # Prepared statements do not survive a pooler between us and the server.
+        connect_args={"connect_timeout": 10, "application_name": "callsheet", "prepare_threshold": None},
+    )
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # The driver's own BEGIN is deferred and comes late; `_begin_sqlite` says when and how a transaction begins.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout={_BUSY_MS}",
+        "journal_mode=WAL",
+        # What was acknowledged survives a power cut; NORMAL may lose the last commits.
+        "synchronous=FULL",
+        # In KiB. A big sheet writes in the order of random ids: the indexes must fit, or each row costs a page.
+        "cache_size=-65536",
+        "foreign_keys=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that reads first and writes later can only fail where another wrote in between.
+    write = connection.get_execution_options().get(WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,145 @@
+"""Rows of the manifest, in bulk: inserted, brought up to date, and what they point to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import BindParameter
+
+from schemas.submission import PlannedRow
+from storage.ledger.difference import KnownRow, content_of, not_before_of, place_of, said_of
+from storage.ledger.pointers import shot_keys
+from storage.ledger.sql.database import Tx
+from storage.ledger.sql.records import problems_text
+from storage.ledger.sql.references import forget, row_holder
+from storage.ledger.tables import job, live, reference, row
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowNow:
+    """One row as the manifest says it now: as texts, and with the digests that the next comparison reads."""
+
+    planned: PlannedRow
+    shot: str
+    """Empty for a row that is not valid."""
+    problems: str
+    video_id: str
+    content: str
+    said: str
+
+    @classmethod
+    def of(cls, planned: PlannedRow, *, video_id: str, look: str) -> RowNow:
+        shot = planned.shot.model_dump_json() if planned.shot and planned.is_valid else ""
+        problems = problems_text(planned.problems)
+        return cls(
+            planned=planned,
+            shot=shot,
+            problems=problems,
+            video_id=video_id,
+            content=content_of(planned, look),
+            said=said_of(planned, shot=shot, problems=problems),
+        )
+
+    def is_known_as(self, known: KnownRow) -> bool:
+        """Whether the ledger keeps the row as it is already."""
+        return (known.said, known.content, known.video_id) == (self.said, self.content, self.video_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowRecords:
+    """Writes the rows of one submit."""
+
+    tx: Tx
+    campaign_id: str
+
+    def write(self, new: Sequence[RowNow], changed: Sequence[RowNow]) -> None:
+        """Insert and update rows, and let them point to their inputs and to nothing else any more."""
+        self.tx.insert(row, [self._record(change) for change in new])
+        self._update([self._record(change) for change in changed])
+        forget(self.tx, [self._holder(change) for change in changed])
+        self.tx.insert(
+            reference,
+            [
+                {"holder": holder, "key": key}
+                for change in (*new, *changed)
+                if change.planned.is_valid and change.planned.shot is not None
+                for holder in (self._holder(change),)
+                for key in sorted(shot_keys(change.planned.shot))
+            ],
+        )
+
+    def new_terms(self, unchanged: Sequence[tuple[PlannedRow, KnownRow]]) -> None:
+        """Unchanged rows may have got another priority or another date; their queued jobs move accordingly."""
+        moved = [
+            {
+                "its_video": known.video_id,
+                "its_row": planned.row_id,
+                "its_priority": planned.shot.priority,
+                "its_date": not_before_of(planned),
+                "its_bonus": planned.shot.priority * self.tx.options.priority_bonus_s,
+            }
+            for planned, known in unchanged
+            if planned.shot is not None
+            and (planned.shot.priority, not_before_of(planned)) != (known.priority, known.not_before)
+        ]
+        if moved:
+            self.tx.conn.execute(_NEW_TERMS, moved)
+
+    def remove(self, row_ids: Sequence[str]) -> None:
+        """Rows that left the manifest are kept and count no more."""
+        mine = (row.c.campaign_id == self.campaign_id, row.c.row_id.in_(row_ids))
+        self.tx.run(sa.update(row).where(*mine).values(retired=True))
+
+    def _holder(self, change: RowNow) -> str:
+        return row_holder(self.campaign_id, change.planned.row_id)
+
+    def _update(self, records: Sequence[dict[str, Any]]) -> None:
+        if not records:
+            return
+        keys = ("campaign_id", "row_id")
+        statement = (
+            sa.update(row)
+            .where(*(row.c[key] == sa.bindparam(f"its_{key}") for key in keys))
+            .values({name: sa.bindparam(name) for name in records[0] if name not in keys})
+        )
+        self.tx.conn.execute(
+            statement, [{f"its_{k}" if k in keys else k: v for k, v in values.items()} for values in records]
+        )
+
+    def _record(self, change: RowNow) -> dict[str, Any]:
+        planned = change.planned
+        shot = planned.shot if planned.is_valid else None
+        return {
+            "campaign_id": self.campaign_id,
+            "row_id": planned.row_id,
+            "video_id": change.video_id,
+            "line": planned.line,
+            "position": planned.position,
+            "byte_start": planned.byte_start,
+            "byte_end": planned.byte_end,
+            "place": place_of(planned),
+            "priority": shot.priority if shot else 0,
+            "not_before": not_before_of(planned),
+            "content": change.content,
+            "said": change.said,
+            "shot": change.shot or None,
+            "problems": change.problems,
+            "retired": False,
+        }
+
+
+_DATE: BindParameter[float] = sa.bindparam("its_date", type_=sa.Double())
+_NEW_TERMS = (
+    sa.update(job)
+    .where(job.c.video_id == sa.bindparam("its_video"), job.c.row_id == sa.bindparam("its_row"), live(job))
+    .values(
+        priority=sa.bindparam("its_priority"),
+        not_before=_DATE,
+        due_at=sa.case((job.c.due_at == job.c.not_before, _DATE), else_=job.c.due_at),
+        order_key=sa.case((job.c.enqueued_at > _DATE, job.c.enqueued_at), else_=_DATE)
+        - sa.bindparam("its_bonus", type_=sa.Double()),
+    )
+)
