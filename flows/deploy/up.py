@@ -1,0 +1,139 @@
+"""`callsheet up`: server with UI, runner with schedules, workers and files, on one machine, ended in order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+from flows.campaign.handover import deliveries_folder
+from flows.deploy.file_server import FileServer
+from flows.deploy.local_pool import LocalPool
+from flows.deploy.server import end, start_server
+from flows.inbox.place import inbox_url, open_inbox
+from flows.prefect_guard import refuse_open_server
+from flows.prefect_home import prefect_api_url, use_prefect
+from flows.where import use_settings
+from schemas.errors import Permanent
+from schemas.settings import Settings
+from storage.places import home_folder, open_ledger_of
+
+log = logging.getLogger("callsheet.up")
+
+TICK_S = 1.0
+RUNNER_STARTS = 10
+"""A runner that died so often is not started again."""
+RUNNER_GRACE_S = 20.0
+FLOW_GRACE_S = 30.0
+
+
+def up(settings: Settings, *, port: int, workers: int, say: Callable[[str], None]) -> None:
+    """Serve until interrupted. With a configured Prefect server none is started.
+
+    Raises:
+        Refused: the profile is production and the server would be open to anybody.
+        Permanent: a part does not start.
+    """
+    refuse_open_server(settings)
+    with ExitStack() as started:
+        files = None
+        if not settings.deliveries_url:
+            files = FileServer(deliveries_folder(settings), port + 1)
+            started.callback(files.stop)
+            settings = settings.model_copy(update={"deliveries_url": files.url})
+        use_settings(settings)
+        ui = prefect_api_url(settings).removesuffix("/api")
+        if not ui:
+            ui, settings = _serve_prefect(settings, port, started)
+        use_prefect(settings)
+        open_inbox(settings)
+        ledger = started.enter_context(closing(open_ledger_of(settings)))
+        logs = home_folder(settings) / "logs"
+        pool = LocalPool(settings=settings, count=workers, log_folder=logs)
+        started.callback(pool.stop)
+        runner = _Runner(logs / "runner.log")
+        started.callback(runner.stop)
+        say(f"Prefect  {ui}")
+        say(f"inbox    {inbox_url(settings)}")
+        say(f"results  {settings.deliveries_url}")
+        say("Ctrl-C ends all of it; what is under way is given back")
+        while True:
+            runner.watch()
+            pool.tick(ledger)
+            time.sleep(TICK_S)
+
+
+def _serve_prefect(settings: Settings, port: int, started: ExitStack) -> tuple[str, Settings]:
+    use_prefect(settings)
+    server = start_server(settings, port)
+    started.callback(server.stop)
+    server.wait()
+    settings = settings.model_copy(update={"prefect_api_url": server.api_url})
+    os.environ["PREFECT_API_URL"] = server.api_url
+    use_settings(settings)
+    return server.ui_url, settings
+
+
+class _Runner:
+    """The process that runs flows; started again when it dies."""
+
+    def __init__(self, logfile: Path) -> None:
+        logfile.parent.mkdir(parents=True, exist_ok=True)
+        self._logfile = logfile
+        self._starts = 0
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._starts += 1
+        environ = {"PREFECT_RUNNER_POLL_FREQUENCY": "3"} | dict(os.environ)
+        with self._logfile.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "flows.deploy.serve"],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def watch(self) -> None:
+        """Raises Permanent when it cannot stay up."""
+        code = self._process.poll()
+        if code is None:
+            return
+        if self._starts >= RUNNER_STARTS:
+            raise Permanent(f"the runner ended {self._starts} times", fix=f"read {self._logfile}")
+        log.warning("the runner ended with exit code %d; started again", code)
+        self._process = self._start()
+
+    def stop(self) -> None:
+        """Flows first, each as if its machine went away: they give back what they hold. Then the runner.
+
+        Prefect's runner would call them cancelled, and a person's cancel is another thing.
+        """
+        flows = children(self._process.pid)
+        for pid in flows:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + FLOW_GRACE_S
+        while set(flows) & set(children(self._process.pid)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        end(self._process, RUNNER_GRACE_S, signal.SIGINT)
+
+
+def children(pid: int) -> list[int]:
+    """Processes that `pid` started and that run, as Linux's /proc has them."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The name, in parentheses, may hold anything.
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == pid and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
