@@ -1,0 +1,1 @@
+"""What callsheet costs, as ratios to the bare tool measured in the same run (docs/performance.md)."""
