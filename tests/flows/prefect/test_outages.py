@@ -1,0 +1,101 @@
+"""Prefect goes away, processes die, verdicts are wrong: rendering notices nothing, and the UI is right afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import ROOT, Cli, silent_rows
+from tests.support.outage import installation, judge, rendered, ride_out
+from tests.support.prefect_server import FallibleServer, fallible_server
+from tests.support.up import PrefectApi, eventually
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FallibleServer]:
+    with fallible_server(tmp_path_factory.mktemp("prefect")) as running:
+        yield running
+
+
+def run_janitor(cli: Cli, api_url: str) -> None:
+    code = (
+        "from flows.prefect_home import use_prefect\nfrom flows.where import settings_now\n"
+        "use_prefect(settings_now())\nfrom flows.janitor_flow import janitor\njanitor()\n"
+    )
+    environ = cli.full_environ | {"PREFECT_API_URL": api_url, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], cwd=cli.folder, env=environ, check=True, timeout=120)
+
+
+def newest(api: PrefectApi) -> dict[str, object]:
+    return eventually(lambda: api.runs("render spring"))[0]
+
+
+def test_the_server_dies_in_the_middle_and_comes_back(tmp_path: Path, server: FallibleServer) -> None:
+    """The campaign ends while the server is away; afterwards its run, trackers, progress and log are right."""
+    seen = ride_out(tmp_path, server, rows=6, away_s=0, prompt="slowly [slow=0.05]")
+    judge(seen, 6)
+
+
+def test_a_killed_flow_is_shown_as_crashed_and_another_takes_over(tmp_path: Path, server: FallibleServer) -> None:
+    """A run left RUNNING by a dead process is called Crashed by the janitor; the next run ends the campaign."""
+    cli = installation(tmp_path, server, silent_rows(8, prompt="slow [slow=0.05]"))
+    api = PrefectApi(url=server.api_url)
+    known = {run["id"] for run in api.runs("render spring")}
+    process = cli.start("run", "spring.csv", "--out", "out", "--yes")
+    first = eventually(lambda: [r for r in api.runs("render spring") if r["id"] not in known])[0]
+    eventually(lambda: rendered(cli) >= 1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert api.run(str(first["id"]))["state_type"] == "RUNNING"
+
+    def crashed() -> bool:
+        run_janitor(cli, server.api_url)
+        return bool(api.run(str(first["id"]))["state_type"] == "CRASHED")
+
+    eventually(crashed, every_s=2)
+    done = cli("run", "spring.csv", "--out", "out", "--yes")
+    assert done.returncode == 0, done.stderr[-2000:]
+    second = newest(api)
+    assert (second["id"] != first["id"], second["state_type"]) == (True, "COMPLETED")
+    assert [row["state"] for row in cli.json("rows", "spring")] == ["published"] * 8
+
+
+def test_a_false_verdict_on_a_living_run_is_taken_back(tmp_path: Path, server: FallibleServer) -> None:
+    """A run that Prefect calls Crashed while it lives is RUNNING again at its next look, and ends Completed."""
+    cli = installation(tmp_path, server, silent_rows(6, prompt="alive [slow=0.1]"))
+    api = PrefectApi(url=server.api_url)
+    known = {run["id"] for run in api.runs("render spring")}
+    process = cli.start("run", "spring.csv", "--out", "out", "--yes")
+    run = eventually(lambda: [r for r in api.runs("render spring") if r["id"] not in known])[0]
+    run_id = str(run["id"])
+    eventually(lambda: api.trackers(run_id))
+    state = {"type": "CRASHED", "name": "Crashed", "message": "a network said so"}
+    api.ask(f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+    eventually(lambda: api.run(run_id)["state_type"] == "RUNNING")
+    process.communicate(timeout=240)
+    assert process.returncode == 0
+    assert api.run(run_id)["state_type"] == "COMPLETED"
+    assert "it is alive" in api.log(run_id)
+
+
+def test_two_runs_for_one_campaign_render_once(tmp_path: Path, server: FallibleServer) -> None:
+    """One coordinates, the other looks on; nothing is rendered twice and the artifacts are one set."""
+    cli = installation(tmp_path, server, silent_rows(6, prompt="twice [slow=0.05]"))
+    api = PrefectApi(url=server.api_url)
+    submitted = cli.json("submit", "spring.csv", "--yes")
+    both = [cli.start("run", "spring.csv", "--out", f"out{n}", "--yes") for n in (1, 2)]
+    for process in both:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors[-2000:]
+    assert [row["attempts"] for row in cli.json("rows", "spring")] == [1] * 6
+    logs = [api.log(str(run["id"])) for run in api.runs("render spring")[:2]]
+    assert sum("this run looks on" in log for log in logs) == 1
+    assert len(api.artifacts(str(submitted["campaign_id"]))) <= 10

@@ -1,0 +1,120 @@
+"""From checked rows to shots and jobs: what is planned is what runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.campaign import CampaignSettings
+from schemas.manifest.row import ManifestRow
+from schemas.mode import Mode
+from schemas.model_spec import ANIMATIC, HUMO_17B, SAMPLES_PER_FRAME
+from schemas.object_ref import ObjectRef
+from schemas.planning import RenderSetup, RowMedia, plan_rows, shot_positions, silent_frames, summarise
+from schemas.problem import Code, RowProblem
+from schemas.shot import Picture, Speech
+
+REF = ObjectRef(key="inputs/aa", sha256="a" * 64, size=1)
+
+
+def setup(**settings: Any) -> RenderSetup:
+    return RenderSetup(settings=CampaignSettings(**settings), model=HUMO_17B, engine=ANIMATIC, model_digest="weights")
+
+
+def row(row_id: str = "r1", position: int = 0, **changes: Any) -> ManifestRow:
+    values: dict[str, Any] = {
+        "row_id": row_id,
+        "line": position + 2,
+        "position": position,
+        "byte_start": 0,
+        "byte_end": 1,
+        "video": row_id,
+        "shot_order": None,
+        "prompt": "a person talks",
+        "images": ("a.png",),
+        "audio": "",
+        "mode": Mode.TI,
+        "seed": None,
+        "negative_prompt": "",
+        "width": None,
+        "height": None,
+        "duration": None,
+        "priority": None,
+        "not_before": None,
+        "consent_ref": "",
+        "base": "",
+    }
+    return ManifestRow(**{**values, **changes})
+
+
+def speech(samples: int, rate: int = 44_100) -> RowMedia:
+    levels = tuple(float((n * 37) % 50) - 60 for n in range(-(-samples * 25 // rate)))
+    spoken = Speech(original=REF, normalised=REF, samples=samples, sample_rate=rate)
+    return RowMedia(images=(Picture(object=REF, width=64, height=64),), speech=spoken, envelope=levels)
+
+
+@given(samples=st.integers(min_value=8_820, max_value=44_100 * 90), crossfade=st.integers(min_value=0, max_value=12))
+def test_kept_frames_of_a_shot_add_up(samples: int, crossfade: int) -> None:
+    """Whatever the length and the crossfade, the clips' own frames sum to ceil(seconds x 25)."""
+    media = {0: speech(samples)}
+    [planned] = plan_rows([row(audio="a.wav", mode=Mode.TIA)], media, setup(crossfade_frames=crossfade))
+    assert planned.shot is not None
+    assert planned.shot.frames == -(-samples * 25 // 44_100)
+    assert sum(job.request.keep_frames - job.lead_frames for job in planned.jobs) == planned.shot.frames
+    assert [job.index for job in planned.jobs] == list(range(len(planned.jobs)))
+    at = 0
+    for job in planned.jobs:
+        request = job.request
+        assert request.start_frame + job.lead_frames == at
+        assert request.start_sample == request.start_frame * SAMPLES_PER_FRAME
+        assert request.end_sample - request.start_sample == request.num_frames * SAMPLES_PER_FRAME
+        assert (request.num_frames - 1) % 4 == 0
+        assert request.keep_frames <= request.num_frames <= HUMO_17B.max_frames
+        at += request.keep_frames - job.lead_frames
+
+
+def test_a_row_inherits_campaign_then_model() -> None:
+    """An empty cell means the campaign's default, and without one the model's."""
+    [plain] = plan_rows([row()], {}, setup())
+    assert plain.shot is not None
+    assert (plain.shot.width, plain.shot.height, plain.shot.frames) == (832, 480, 97)
+    assert plain.shot.negative_prompt == HUMO_17B.negative_prompt
+    [campaign] = plan_rows([row()], {}, setup(width=480, height=272, duration=2, seed=7, negative_prompt="grey"))
+    assert campaign.shot is not None
+    assert (campaign.shot.width, campaign.shot.height, campaign.shot.frames) == (480, 272, 50)
+    assert (campaign.shot.seed, campaign.shot.negative_prompt) == (7, "grey")
+    [own] = plan_rows([row(width=512, height=512, duration=1.0, seed=0)], {}, setup(width=480, height=272, seed=7))
+    assert own.shot is not None
+    assert (own.shot.width, own.shot.frames, own.shot.seed) == (512, 25, 0)
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(3.88, 97), (0.04, 1), (1.0, 25), (1.001, 26), (None, 97)])
+def test_a_typed_duration_is_the_frames_one_expects(seconds: float | None, frames: int) -> None:
+    """3.88 s are 97 frames although 3.88 x 25 is a hair more in floating point."""
+    assert silent_frames(seconds, HUMO_17B) == frames
+
+
+def test_shots_stand_in_the_order_of_their_cells() -> None:
+    """The `shot` cell orders; rows without one follow in file order."""
+    rows = [
+        row("a", 0, video="v"),
+        row("b", 1, video="v", shot_order=2),
+        row("c", 2, video="v", shot_order=1),
+        row("d", 3),
+    ]
+    assert shot_positions(rows) == {2: 0, 1: 1, 0: 2, 3: 0}
+
+
+def test_one_bad_row_keeps_its_video_out_of_the_sum() -> None:
+    """A plan counts what can be rendered: good rows of a video with a bad one are not among it."""
+    problem = RowProblem(row_id="b", line=3, column="image", code=Code.IMAGE_CORRUPT, message="m", fix="f")
+    rows = [row("a", 0, video="v"), row("b", 1, video="v", problems=(problem,)), row("c", 2)]
+    planned = plan_rows(rows, {}, setup())
+    assert [p.is_valid for p in planned] == [True, False, True]
+    summary = summarise(planned)
+    assert (summary.rows, summary.valid_rows, summary.videos, summary.valid_videos) == (3, 1, 2, 1)
+    assert summary.clips == 1
+    assert summary.device_s > 0

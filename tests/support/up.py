@@ -1,0 +1,147 @@
+"""`callsheet up` as a real process in a folder of its own, and questions to its Prefect server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.support.cli import Cli, write_picture, write_sheet
+from tests.support.prefect_server import free_port
+
+T = TypeVar("T")
+MOST_BUSY = 60
+
+QUICK = {
+    "CALLSHEET_INBOX_EVERY": "5",
+    "CALLSHEET_INBOX_QUIET_S": "1",
+    "CALLSHEET_LEASE_TTL_S": "8",
+    "CALLSHEET_PREFECT_EVERY_S": "0.5",
+    "CALLSHEET_EXECUTOR": "inline",
+}
+TOML = 'engine = "pattern"\nmodel = "humo-1.7B"\n'
+
+
+def eventually(ask: Callable[[], T | None], *, within_s: float = 90, every_s: float = 0.5) -> T:
+    """The first answer that is neither None nor empty; a deadline instead of a hopeful sleep."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = ask()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"nothing within {within_s:.0f} s"
+        time.sleep(every_s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefectApi:
+    """What a browser's page asks, without the page."""
+
+    url: str
+
+    def ask(self, path: str, body: object | None = None, method: str = "POST") -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data, {"Content-Type": "application/json"}, method=method)
+        for _ in range(MOST_BUSY):
+            try:
+                with urllib.request.urlopen(request, timeout=120) as answer:
+                    text = answer.read()
+                return json.loads(text) if text else None
+            except urllib.error.HTTPError as error:
+                # A server whose database is locked for a moment says so; any client of it asks again.
+                error.close()
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise
+            time.sleep(1)
+        raise AssertionError(f"busy {MOST_BUSY} times in a row: {path}")
+
+    def runs(self, name: str) -> list[dict[str, Any]]:
+        """Runs of that name, newest first; those that only wait for their time are left out."""
+        found = self.ask("/flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}, "sort": "START_TIME_DESC"})
+        return [run for run in found if run["state_type"] != "SCHEDULED"]
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return dict(self.ask(f"/flow_runs/{run_id}", method="GET"))
+
+    def log(self, run_id: str) -> str:
+        wanted = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+        return "\n".join(line["message"] for line in self.ask("/logs/filter", wanted))
+
+    def trackers(self, run_id: str) -> dict[str, str]:
+        wanted = {"flow_runs": {"id": {"any_": [run_id]}}, "limit": 200}
+        return {task["name"]: task["state_type"] for task in self.ask("/task_runs/filter", wanted)}
+
+    def artifacts(self, start: str) -> dict[str, Any]:
+        """Noun to data of the campaign's artifacts; two of one noun would be a mistake."""
+        found = [a for a in self.ask("/artifacts/filter", {}) if (a["key"] or "").startswith(start)]
+        nouns = {a["key"].rpartition("-")[2]: a["data"] for a in found}
+        assert len(nouns) == len(found)
+        return nouns
+
+    def artifact_id(self, key: str) -> str:
+        found = self.ask("/artifacts/filter", {"artifacts": {"key": {"any_": [key]}}})
+        assert len(found) == 1
+        return str(found[0]["id"])
+
+    def set_state(self, run_id: str, kind: str, name: str | None = None) -> None:
+        state = {"type": kind, "name": name or kind.capitalize(), "message": None}
+        self.ask(f"/flow_runs/{run_id}/set_state", {"state": state})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Up:
+    cli: Cli
+    api: PrefectApi
+    ui_url: str
+    files_url: str
+    process: subprocess.Popen[str]
+
+    @property
+    def inbox(self) -> Path:
+        return self.cli.folder / "home" / "inbox"
+
+    def drop(self, name: str, rows: list[dict[str, str]]) -> None:
+        """A folder with a sheet and its picture, there at once as a whole."""
+        staging = self.cli.folder / "staging" / name
+        write_picture(staging)
+        (staging / "campaign.toml").write_text(TOML)
+        write_sheet(staging, rows, f"{name}.csv")
+        staging.rename(self.inbox / name)
+
+    def campaign(self, name: str) -> dict[str, Any] | None:
+        return next((one for one in self.cli.json("status") if one["name"] == name), None)
+
+
+@contextmanager
+def serving(folder: Path, *, workers: int = 1, environ: Mapping[str, str] | None = None) -> Iterator[Up]:
+    """Up and answering; ended by Ctrl-C."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cli = Cli(folder=folder, environ=QUICK | dict(environ or {}), prefect="")
+    port = free_port()
+    process = cli.start("up", "--port", port, "--workers", workers)
+    ui_url = f"http://127.0.0.1:{port}"
+    api = PrefectApi(url=f"{ui_url}/api")
+    try:
+        eventually(lambda: process.poll() is None and _has_deployments(api), within_s=150)
+        yield Up(cli=cli, api=api, ui_url=ui_url, files_url=f"http://127.0.0.1:{port + 1}", process=process)
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 130, errors[-3000:]
+
+
+def _has_deployments(api: PrefectApi) -> bool:
+    try:
+        return int(api.ask("/deployments/count", {})) == 5
+    except OSError:
+        return False
