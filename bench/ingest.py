@@ -38,7 +38,12 @@ def _measure(databases: Databases, rows: int) -> list[Figure]:
 
 
 def _figures(name: str, pairs: Pairs, rows: int) -> list[Figure]:
-    parts = {"ours_s": pairs.ours_s, "ours_cpu_s": pairs.ours_cpu_s, "bare_s": pairs.bare_s, "bare_cpu_s": pairs.bare_cpu_s}
+    parts = {
+        "ours_s": pairs.ours_s,
+        "ours_cpu_s": pairs.ours_cpu_s,
+        "bare_s": pairs.bare_s,
+        "bare_cpu_s": pairs.bare_cpu_s,
+    }
     return [
         Figure(
             name=f"ingest.ratio.{name}",

@@ -17,7 +17,6 @@ from storage.ledger.options import LedgerOptions
 from tests.support.cli import Cli, silent_rows, write_picture, write_sheet
 from tests.support.hostile_canary import Canaries, Eyes, canary
 from tests.support.postgres import PostgresServer
-from tests.support.prefect_server import PrefectServer, serve_prefect
 from tests.support.s3 import S3Server
 
 NOBODY = "127.0.0.1:9"

@@ -52,8 +52,9 @@ def test_a_killed_flow_is_shown_as_crashed_and_another_takes_over(tmp_path: Path
     process = cli.start("run", "spring.csv", "--out", "out", "--yes")
     first = eventually(lambda: [r for r in api.runs("render spring") if r["id"] not in known])[0]
     eventually(lambda: rendered(cli) >= 1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    # The block closes the pipes that the dead process leaves open.
+    with process:
+        os.killpg(process.pid, signal.SIGKILL)
     assert api.run(str(first["id"]))["state_type"] == "RUNNING"
 
     def crashed() -> bool:

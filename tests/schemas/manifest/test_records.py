@@ -135,9 +135,13 @@ def test_a_broken_file_takes_linear_time() -> None:
 
         def seconds(rows: int, line: str = line) -> float:
             data = f"{HEADER}\n" + f"{line}\n" * rows
-            start = time.process_time()
-            parse_sheet(data)
-            return time.process_time() - start
+            # The quickest of three: a collection of what other tests left behind would be counted in.
+            taken = []
+            for _ in range(3):
+                start = time.process_time()
+                parse_sheet(data)
+                taken.append(time.process_time() - start)
+            return min(taken)
 
         seconds(100)
         assert seconds(8_000) < 12 * seconds(2_000) + 0.2, line
