@@ -13,6 +13,7 @@ from flows.prefect_home import is_reachable, prefect_api_url
 from media.ffmpeg import ffmpeg_binary, ffmpeg_version
 from schemas.errors import CallsheetError
 from schemas.model_spec import engine_specs, models
+from schemas.redaction import Redactor, public_address
 from schemas.settings import Settings
 from storage.places import open_ledger_of, open_store_of, scratch_folder
 
@@ -42,16 +43,18 @@ def examine(settings: Settings) -> list[Finding]:
         ("models", _models),
         ("GPU", _gpu),
     ]
-    return [_finding(name, check, settings) for name, check in checks]
+    redact = Redactor.of(settings)
+    return [_finding(name, check, settings, redact) for name, check in checks]
 
 
-def _finding(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+def _finding(name: str, check: Callable[[Settings], str], settings: Settings, redact: Redactor) -> Finding:
     try:
-        return Finding(name=name, ok=True, text=check(settings))
+        return Finding(name=name, ok=True, text=redact(check(settings)))
     except CallsheetError as error:
-        return Finding(name=name, ok=False, text=error.message, fix=error.fix)
+        return Finding(name=name, ok=False, text=redact(error.message), fix=redact(error.fix))
     except Exception as error:  # noqa: BLE001 - a broken part is a finding, not the end of the examination
-        return Finding(name=name, ok=False, text=f"{type(error).__name__}: {error}", fix="see docs/settings.md")
+        text = redact(f"{type(error).__name__}: {error}")
+        return Finding(name=name, ok=False, text=text, fix="see docs/settings.md")
 
 
 def _database(settings: Settings) -> str:
@@ -91,10 +94,10 @@ def _prefect(settings: Settings) -> str:
         return "none configured: one is started for each run"
     if not is_reachable(url):
         raise CallsheetError(
-            f"no answer at {url}",
+            f"no answer at {public_address(url)}",
             fix="start the server, or correct CALLSHEET_PREFECT_API_URL; runs go on without it",
         )
-    return f"{url} answers"
+    return f"{public_address(url)} answers"
 
 
 def _cluster(_: Settings) -> str:

@@ -11,6 +11,7 @@ from model_runtime.phases import Step
 from schemas.attempt import Failure
 from schemas.lease import Lease
 from schemas.object_ref import ObjectRef
+from schemas.redaction import PATTERNS, Redactor
 from schemas.retry import Decision
 from schemas.status import ReapReport
 from schemas.worker_exit import WorkerExit
@@ -18,11 +19,22 @@ from schemas.worker_exit import WorkerExit
 logger = logging.getLogger("callsheet.worker")
 
 
-def configure(level: str) -> None:
+class _Redacting(logging.Formatter):
+    """What is secret becomes stars, in a traceback too."""
+
+    def __init__(self, redact: Redactor) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redact(super().format(record))
+
+
+def configure(level: str, redact: Redactor = PATTERNS) -> None:
     """Time, level and the event, to standard error; of other libraries only what is a warning."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", force=True
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Redacting(redact))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("callsheet").setLevel(level)
 
 

@@ -20,6 +20,7 @@ from model_runtime.phases import Patience
 from model_runtime.supervisor import Supervisor, WorkerPlan
 from schemas.errors import CallsheetError, InvalidInput, Retryable
 from schemas.model_spec import DEFAULT_MODEL, find_engine, find_model
+from schemas.redaction import Redactor
 from schemas.settings import OTHER_VARIABLES, PREFIX, Settings, environment, variable
 from schemas.worker_exit import WorkerExit
 from storage.places import CONFIG_VARIABLE, load_settings, open_ledger_of, open_store_of, scratch_folder
@@ -34,10 +35,11 @@ START_S = 120.0
 
 def main(argv: Sequence[str]) -> int:
     arguments = worker_parser().parse_args(argv)
+    log.configure("INFO")
     flags = {"scratch": arguments.scratch, "lease_ttl_s": arguments.lease_ttl, "log_level": arguments.log_level}
     try:
         settings = load_settings(os.environ, flags=flags).settings
-        log.configure(settings.log_level)
+        log.configure(settings.log_level, Redactor.of(settings))
         plan = make_plan(arguments, settings)
         ffmpeg_binary()
         if arguments.with_parent:
@@ -50,11 +52,9 @@ def main(argv: Sequence[str]) -> int:
         )
         store = open_store_of(settings)
     except Retryable as error:
-        log.configure("INFO")
         log.ended(arguments.name, WorkerExit.SICK, str(error))
         return WorkerExit.SICK
     except CallsheetError as error:
-        log.configure("INFO")
         log.ended(arguments.name, WorkerExit.BAD_CONFIGURATION, str(error))
         return WorkerExit.BAD_CONFIGURATION
     try:

@@ -17,7 +17,7 @@ from prefect.states import Paused, Running, to_state_create
 
 from flows.campaign.story import Line
 from flows.campaign.trackers import Tracker
-from flows.redaction import Redactor
+from schemas.redaction import Redactor
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

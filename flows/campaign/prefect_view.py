@@ -26,9 +26,9 @@ from flows.campaign.prefect_desk import PrefectDesk, utc_now
 from flows.campaign.story import Facts, FailureBook, Line
 from flows.campaign.trackers import MOST_TRACKERS, trackers
 from flows.campaign.two_ways import Follow, follow
-from flows.redaction import Redactor
 from schemas.campaign import Campaign
 from schemas.errors import CallsheetError, Refused, Retryable
+from schemas.redaction import Redactor
 from schemas.settings import Settings
 from schemas.states import CAMPAIGN_ENDED, CampaignState, VideoState
 from schemas.status import EndedVideo

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from io import TextIOWrapper
 
 import typer
 
 from flows.cli import act, look, orchestrate, service, sheet
-from flows.cli.console import note
+from flows.cli.console import note, redacted
 from schemas.errors import CallsheetError, InvalidManifest
 from schemas.problem import group_problems
 
@@ -44,6 +45,13 @@ def main() -> None:
         if error.fix:
             note(f"  fix: {error.fix}")
         sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the last word of a verb is no traceback
+        # No stranger's input may lead here. What did is said in a line; the traceback is for who mends it.
+        note(f"error: callsheet itself failed: {type(error).__name__}: {error}")
+        note("  fix: run the same again; if it fails again, report it with the output of CALLSHEET_LOG_LEVEL=DEBUG")
+        if os.environ.get("CALLSHEET_LOG_LEVEL") == "DEBUG":
+            note(traceback.format_exc())
+        sys.exit(1)
     except BrokenPipeError:
         # `callsheet rows ... | head` closed the pipe: no fault of anybody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -54,8 +62,15 @@ def log_to_terminal() -> None:
     """Warnings on stderr. The level is the handler's: loggers of libraries choose their own and propagate."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.setFormatter(_Redacting("%(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)
+
+
+class _Redacting(logging.Formatter):
+    """Shows no secret, in a traceback either."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
 
 
 def report_problems(error: InvalidManifest) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +24,8 @@ from rich.progress import (
 from rich.table import Table
 
 from schemas.errors import Refused
+from schemas.redaction import PATTERNS, Redactor
+from schemas.settings import Settings
 from schemas.status import Change
 
 # emoji=False: `:key:` in a stranger's cell or file name is no picture of a key.
@@ -39,8 +42,26 @@ def say(text: str = "", style: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """A line for people that must not mix with output: stderr."""
-    err.print(escape(clean(text, keep="\n")))
+    """A line for people that must not mix with output: stderr. Secrets in it become stars."""
+    err.print(escape(clean(_keeper.redact(text), keep="\n")))
+
+
+@dataclass
+class _Keeper:
+    redact: Redactor
+
+
+_keeper = _Keeper(PATTERNS)
+
+
+def keep_secrets_of(settings: Settings) -> None:
+    """From now on no note shows a secret of these settings, whoever worded it."""
+    _keeper.redact = Redactor.of(settings)
+
+
+def redacted(text: str) -> str:
+    """What `note` would show."""
+    return _keeper.redact(text)
 
 
 def emit_json(value: Any) -> None:

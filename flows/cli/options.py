@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli.console import keep_secrets_of
 from flows.where import resolve_settings
 from schemas.errors import InvalidInput
 from schemas.settings import Settings
@@ -33,7 +34,9 @@ Home = Annotated[str | None, typer.Option("--home", help="State folder; .callshe
 
 
 def settings_from(home: str | None = None, **flags: Any) -> Settings:
-    return resolve_settings({"home": home, **flags}).settings
+    settings = resolve_settings({"home": home, **flags}).settings
+    keep_secrets_of(settings)
+    return settings
 
 
 def overrides(**values: Any) -> Mapping[str, Any]:

@@ -60,6 +60,7 @@ def deploy(
     from flows.prefect_home import is_reachable, prefect_api_url, use_prefect
     from flows.where import use_settings
     from schemas.errors import InvalidSettings, Retryable
+    from schemas.redaction import public_address
 
     settings = o.settings_from(home)
     url = prefect_api_url(settings)
@@ -70,7 +71,7 @@ def deploy(
         )
     refuse_open_server(settings)
     if not is_reachable(url):
-        raise Retryable(f"no Prefect server answers at {url}", fix="start it, then run the same again")
+        raise Retryable(f"no Prefect server answers at {public_address(url)}", fix="start it, then run the same again")
     use_settings(settings)
     use_prefect(settings)
     from flows.deploy.register import register as register_all

@@ -11,10 +11,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from flows.cli import options as o
-from flows.cli.console import bar, emit_json, say, table
+from flows.cli.console import bar, emit_json, keep_secrets_of, say, table
 from flows.cli.verb import add
 from flows.doctor import Finding, examine
 from flows.where import resolve_settings
+from schemas.redaction import public_address, secret_names
 from schemas.settings import ResolvedSettings, environment, setting_names
 from storage.places import open_ledger_of, open_store_of
 
@@ -78,6 +79,7 @@ def _become_runtime(command: str, arguments: list[str]) -> NoReturn:
 def doctor(home: o.Home = None, as_json: o.Json = False) -> int:
     """Check each part, one line each with the fix, and print the settings that are not default."""
     resolved = resolve_settings({"home": home})
+    keep_secrets_of(resolved.settings)
     findings = examine(resolved.settings)
     if as_json:
         emit_json({"checks": [finding.as_dict() for finding in findings], "settings": _settings_rows(resolved)})
@@ -108,16 +110,6 @@ def _settings_rows(resolved: ResolvedSettings) -> list[dict[str, str]]:
     return rows
 
 
-SECRET_NAMES = frozenset({"s3_access_key", "s3_secret_key", "prefect_auth"})
-
-
 def mask(name: str, value: str) -> str:
-    """Secrets as stars; of an address with a password everything but the password."""
-    if not value:
-        return ""
-    if name in SECRET_NAMES:
-        return "********"
-    if "://" in value and "@" in value:
-        scheme, _, rest = value.partition("://")
-        return f"{scheme}://****@{rest.rpartition('@')[2]}"
-    return value
+    """Secrets as stars; of an address everything but its secrets."""
+    return ("********" if value else "") if name in secret_names() else public_address(value)

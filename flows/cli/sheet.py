@@ -31,6 +31,7 @@ from schemas.errors import InvalidManifest
 from schemas.manifest.columns import parse_mapping
 from schemas.planning import PlanSummary, summarise
 from schemas.problem import RowProblem, group_problems
+from schemas.redaction import public_address
 from schemas.settings import Settings
 from schemas.states import CampaignState, VideoState
 from schemas.submission import SubmitReport
@@ -313,7 +314,7 @@ def render_here(campaign_id: str, settings: Settings, *, workers: int, observer:
     use_prefect(settings)
     url = prefect_api_url(settings)
     if url and not is_reachable(url):
-        note(f"Prefect does not answer at {url}; rendering goes on without it")
+        note(f"Prefect does not answer at {public_address(url)}; rendering goes on without it")
         _render_alone(campaign_id, settings, workers=workers, observer=observer)
         return
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")

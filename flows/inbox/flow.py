@@ -9,9 +9,9 @@ from prefect import flow, get_run_logger
 from flows.campaign.runs import request_render
 from flows.inbox.place import open_inbox
 from flows.inbox.sweep import Fate, sweep
-from flows.redaction import Redactor
 from flows.where import settings_now
 from schemas.errors import Retryable
+from schemas.redaction import Redactor
 from schemas.states import CampaignState
 from schemas.submission import SubmitReport
 from storage.places import open_ledger_of

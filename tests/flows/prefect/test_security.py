@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from flows.prefect_guard import refuse_open_server
-from flows.redaction import Redactor
 from schemas.errors import Refused
+from schemas.redaction import Redactor
 from schemas.settings import Settings, resolve
 from tests.support.cli import silent_rows
 from tests.support.outage import installation
