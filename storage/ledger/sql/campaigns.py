@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy import RowMapping
+from sqlalchemy import BindParameter, RowMapping
 
 from schemas.campaign import Campaign
 from schemas.errors import CoordinatorLost, NotFound
@@ -13,12 +13,14 @@ from storage.ledger.sql.database import Tx
 from storage.ledger.sql.records import to_campaign
 from storage.ledger.tables import campaign, job, live, video
 
+_MINE: BindParameter[str] = sa.bindparam("its_id")
+_NAMED: BindParameter[str] = sa.bindparam("name_or_id")
+_FOUND = sa.select(campaign).where(sa.or_(campaign.c.campaign_id == _NAMED, campaign.c.name == _NAMED))
+
 
 def find(tx: Tx, name_or_id: str) -> Campaign:
     """By id, else by name. Raises NotFound, naming the campaigns that exist."""
-    found = tx.rows(
-        sa.select(campaign).where(sa.or_(campaign.c.campaign_id == name_or_id, campaign.c.name == name_or_id))
-    )
+    found = tx.rows(_FOUND, name_or_id=name_or_id)
     by_id = [record for record in found if record["campaign_id"] == name_or_id]
     if by_id or len(found) == 1:
         return to_campaign((by_id or found)[0])
@@ -40,9 +42,12 @@ def newest_first(tx: Tx) -> list[Campaign]:
     return [to_campaign(record) for record in tx.rows(sa.select(campaign).order_by(*order))]
 
 
+_LOCKED = sa.select(campaign).where(campaign.c.campaign_id == _MINE).with_for_update(key_share=True)
+
+
 def lock(tx: Tx, campaign_id: str) -> RowMapping:
     """The campaign's record, locked against every other writer. Raises NotFound."""
-    found = tx.first(sa.select(campaign).where(campaign.c.campaign_id == campaign_id).with_for_update(key_share=True))
+    found = tx.first(_LOCKED, its_id=campaign_id)
     if found is None:
         raise unknown(campaign_id, list(tx.conn.scalars(sa.select(campaign.c.campaign_id))))
     return found
@@ -82,19 +87,28 @@ def _unfinished(tx: Tx, campaign_id: str) -> int:
     return count
 
 
+_OWNER: BindParameter[str] = sa.bindparam("new_owner")
+_IS_FREE = sa.or_(
+    campaign.c.coordinator == "",
+    campaign.c.coordinator == _OWNER,
+    campaign.c.coordinator_expires_at <= sa.bindparam("tx_now"),
+)
+_COORDINATED = (
+    sa.update(campaign)
+    .where(campaign.c.campaign_id == _MINE, _IS_FREE)
+    .values(
+        coordinator=_OWNER,
+        coordinator_epoch=campaign.c.coordinator_epoch + sa.case((campaign.c.coordinator == _OWNER, 0), else_=1),
+        coordinator_expires_at=sa.bindparam("new_expiry"),
+    )
+    .returning(campaign.c.coordinator_epoch)
+)
+
+
 def coordinate(tx: Tx, campaign_id: str, owner: str, *, ttl: float) -> int | None:
     """One statement decides, so that of two flows at the same moment one becomes the observer."""
-    free = sa.or_(campaign.c.coordinator.in_(["", owner]), campaign.c.coordinator_expires_at <= tx.now)
-    raised = sa.case((campaign.c.coordinator == owner, 0), else_=1)
     epoch: int | None = tx.scalar(
-        sa.update(campaign)
-        .where(campaign.c.campaign_id == campaign_id, free)
-        .values(
-            coordinator=owner,
-            coordinator_epoch=campaign.c.coordinator_epoch + raised,
-            coordinator_expires_at=tx.now + ttl,
-        )
-        .returning(campaign.c.coordinator_epoch)
+        _COORDINATED, its_id=campaign_id, new_owner=owner, tx_now=tx.now, new_expiry=tx.now + ttl
     )
     if epoch is None:
         find(tx, campaign_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy import BindParameter
 
 from schemas.states import CampaignState, Ending, JobState, VideoState, WaitingReason
 from schemas.status import Counts, WorkerStatus
@@ -10,24 +11,33 @@ from storage.ledger import rules
 from storage.ledger.sql.database import Tx
 from storage.ledger.tables import LEASED_JOB, LIVE_ATTEMPT, attempt, campaign, job, live, video
 
+_MINE: BindParameter[str] = sa.bindparam("campaign")
+_VIDEO_COUNTS = (
+    sa.select(video.c.state, sa.func.count().label("n"), sa.func.sum(video.c.rows).label("rows"))
+    .where(video.c.campaign_id == _MINE, live(video))
+    .group_by(video.c.state)
+)
+_JOB_COUNTS = (
+    sa.select(job.c.state, job.c.reused, sa.func.count().label("n"), sa.func.sum(job.c.frames).label("frames"))
+    .where(job.c.campaign_id == _MINE, live(job))
+    .group_by(job.c.state, job.c.reused)
+)
+_COST = (
+    sa.select(attempt.c.ending, sa.func.sum(attempt.c.device_s).label("device_s"))
+    .where(attempt.c.campaign_id == _MINE)
+    .group_by(attempt.c.ending)
+)
+
 
 def counts(tx: Tx, campaign_id: str) -> Counts:
     videos: dict[VideoState, int] = {}
     rows: dict[VideoState, int] = {}
-    for record in tx.rows(
-        sa.select(video.c.state, sa.func.count().label("n"), sa.func.sum(video.c.rows).label("rows"))
-        .where(video.c.campaign_id == campaign_id, live(video))
-        .group_by(video.c.state)
-    ):
+    for record in tx.rows(_VIDEO_COUNTS, campaign=campaign_id):
         videos[VideoState(record["state"])] = record["n"]
         rows[VideoState(record["state"])] = record["rows"]
     jobs: dict[JobState, int] = {}
     frames_done = frames_total = reused = 0
-    for record in tx.rows(
-        sa.select(job.c.state, job.c.reused, sa.func.count().label("n"), sa.func.sum(job.c.frames).label("frames"))
-        .where(job.c.campaign_id == campaign_id, live(job))
-        .group_by(job.c.state, job.c.reused)
-    ):
+    for record in tx.rows(_JOB_COUNTS, campaign=campaign_id):
         state = JobState(record["state"])
         jobs[state] = jobs.get(state, 0) + record["n"]
         frames_total += record["frames"]
@@ -35,11 +45,7 @@ def counts(tx: Tx, campaign_id: str) -> Counts:
             frames_done += record["frames"]
             reused += record["n"] if record["reused"] else 0
     device_s = wasted = 0.0
-    for record in tx.rows(
-        sa.select(attempt.c.ending, sa.func.sum(attempt.c.device_s).label("device_s"))
-        .where(attempt.c.campaign_id == campaign_id)
-        .group_by(attempt.c.ending)
-    ):
+    for record in tx.rows(_COST, campaign=campaign_id):
         device_s += record["device_s"]
         wasted += record["device_s"] if record["ending"] not in (None, Ending.OK.value) else 0.0
     return Counts(

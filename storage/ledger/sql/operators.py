@@ -181,25 +181,28 @@ def _sum(parts: Any) -> Change:
 # -- reap --------------------------------------------------------------------------------------------------------------
 
 
+_EXPIRED = (
+    sa.select(
+        attempt.c.attempt_id,
+        attempt.c.kind,
+        attempt.c.subject,
+        attempt.c.campaign_id,
+        attempt.c.video_id,
+        attempt.c.epoch,
+        attempt.c.worker,
+        attempt.c.expires_at,
+        attempt.c.ttl,
+        attempt.c.phase,
+        attempt.c.seen_at,
+    )
+    .where(sa.text(LIVE_ATTEMPT), attempt.c.expires_at <= sa.bindparam("tx_now"))
+    .order_by(attempt.c.expires_at)
+)
+
+
 def expired(tx: Tx) -> Sequence[RowMapping]:
     """Attempts under way whose time is over, longest overdue first."""
-    return tx.rows(
-        sa.select(
-            attempt.c.attempt_id,
-            attempt.c.kind,
-            attempt.c.subject,
-            attempt.c.campaign_id,
-            attempt.c.video_id,
-            attempt.c.epoch,
-            attempt.c.worker,
-            attempt.c.expires_at,
-            attempt.c.ttl,
-            attempt.c.phase,
-            attempt.c.seen_at,
-        )
-        .where(sa.text(LIVE_ATTEMPT), attempt.c.expires_at <= tx.now)
-        .order_by(attempt.c.expires_at)
-    )
+    return tx.rows(_EXPIRED, tx_now=tx.now)
 
 
 def end_lost(tx: Tx, found: RowMapping) -> JobState | VideoState | None:
