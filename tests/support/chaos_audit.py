@@ -210,7 +210,7 @@ def _attempts_are_explained(books: Books, chronicle: Chronicle, found: Finding) 
     for row in books.attempts:
         if row["ending"] in (None, Ending.OK):
             continue
-        why = _why(row, chronicle) or _late_and_killed(row, books, chronicle)
+        why = _why(row, books, chronicle) or _late_and_killed(row, books, chronicle)
         found.late += why == "late"
         found.require(
             bool(why),
@@ -240,12 +240,12 @@ def _was_quarantined(books: Books, row: Row, policy: RetryPolicy) -> bool:
     )
 
 
-def _why(row: Row, chronicle: Chronicle) -> str:
+def _why(row: Row, books: Books, chronicle: Chronicle) -> str:
     """The cause of an attempt that did not end well, or nothing."""
     began, ended = row["started_at"], row["ended_at"] or time.time()
     slot = str(row["worker"])
-    kills = [kill for kill in chronicle.kills if began - 1.0 <= float(kill["at"]) <= ended]
-    mine = [kill for kill in kills if kill["worker"] == slot]
+    kills = [kill for kill in chronicle.kills if kill["worker"] == slot and float(kill["at"]) <= ended]
+    mine = [kill for kill in kills if float(kill["at"]) >= began - 1.0 or _is_found_dead_by(row, kill, books)]
     victims = {point_of(str(kill["point"])).victim for kill in mine if kill["signal"] == "SIGKILL"}
     told = {kill["signal"] for kill in mine}
     ending = Ending(row["ending"])
@@ -264,6 +264,14 @@ def _why(row: Row, chronicle: Chronicle) -> str:
             return "late"
         return "told" if "SIGTERM" in told or _was_struck(chronicle, slot, began, ended, "SIGTERM") else ""
     return ""
+
+
+def _is_found_dead_by(row: Row, kill: Mapping[str, Any], books: Books) -> bool:
+    """Whether a rank that died after its last frame was missed by this attempt first: the worker's next."""
+    if point_of(str(kill["point"])).victim is not Victim.RANK:
+        return False
+    later = [one["started_at"] for one in books.attempts if one["worker"] == row["worker"]]
+    return min((at for at in later if at > float(kill["at"])), default=None) == row["started_at"]
 
 
 def _late_and_killed(row: Row, books: Books, chronicle: Chronicle) -> str:
@@ -308,7 +316,7 @@ def _kills_had_their_effect(books: Books, chronicle: Chronicle, found: Finding) 
         found.kills[point.name] += 1
         hit = _hit(books.attempts, by_id, kill)
         ending = Ending(hit["ending"]) if hit and hit["ending"] else NO_ATTEMPT
-        if ending is Ending.LOST and hit is not None and _why(hit, chronicle) == "late":
+        if ending is Ending.LOST and hit is not None and _why(hit, books, chronicle) == "late":
             continue
         if ending in outcomes(point) or _other_kill(chronicle.kills, kill, hit):
             continue
