@@ -6,6 +6,7 @@ the files, so theirs may be others.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from functools import cache
@@ -18,7 +19,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from model_runtime.humo.config import TextConfig, TransformerConfig, VaeConfig
+from model_runtime.humo.config import Family, TextConfig, TransformerConfig, VaeConfig
+from model_runtime.humo.guidance import Branch
 from model_runtime.humo.transformer import HumoTransformer
 from model_runtime.humo.vae import build_vae
 from model_runtime.humo.vae import published_name as published_vae_name
@@ -79,13 +81,68 @@ def relative_l2(got: Tensor, wanted: Tensor) -> float:
 
 def transformer_config(size: str) -> TransformerConfig:
     name = f"dit_tiny_{size}_weights"
-    audio = said(name, "audio")
+    audio, config = said(name, "audio"), said(name, "config")
+    known = {field.name for field in dataclasses.fields(TransformerConfig)}
+    windows = next(value for key, value in tensors(f"dit_tiny_{size}_io").items() if key.endswith(".audio"))
+    widest = weights(name)["audio_proj.audio_proj_glob_3.layer.bias"].shape[0]
     return TransformerConfig(
-        **said(name, "config"),
+        **{key: value for key, value in config.items() if key in known},
+        audio_window=windows.shape[1],
+        audio_bands=windows.shape[2],
         audio_channels=audio["channels"],
         audio_hidden=audio["intermediate_dim"],
+        audio_tokens=widest // audio["output_dim"],
         audio_dim=audio["output_dim"],
     )
+
+
+def given(io: dict[str, Tensor], case: str, branch: Branch, family: Family) -> dict[str, Any]:
+    """What a transformer is called with for one branch of one case."""
+    references, latents = io[f"{case}.ref_latents"], io[f"{case}.latents"].clone()
+    condition = None
+    if family is Family.CHANNELS:
+        condition = io[f"{case}.y_image" if branch.has_image else f"{case}.y_null"][None]
+    else:
+        latents[:, -references.shape[1] :] = references if branch.has_image else 0
+    audio = io[f"{case}.audio"] if branch.has_speech else torch.zeros_like(io[f"{case}.audio"])
+    return {
+        "latents": latents[None],
+        "timestep": io[f"{case}.timestep"],
+        "text": io[f"{case}.context" if branch.has_text else f"{case}.context_null"][None],
+        "audio": audio[None],
+        "condition": condition,
+    }
+
+
+@torch.no_grad()
+def stages(model: HumoTransformer, inputs: dict[str, Any]) -> dict[str, Tensor]:
+    """Every intermediate tensor of a forward pass, by the golden files' names."""
+    seen: dict[str, Tensor] = {}
+
+    def record(name: str) -> Any:
+        return lambda _module, _args, out: seen.__setitem__(name, out)
+
+    for index, block in enumerate(model.blocks):
+        block.register_forward_hook(record(f"block{index}"))
+        block.self_attn.register_forward_hook(record(f"block{index}.self_attn"))
+        block.cross_attn.register_forward_hook(record(f"block{index}.text_cross"))
+        block.audio_cross_attn_wrapper.register_forward_hook(record(f"block{index}.audio_cross"))
+        block.ffn.register_forward_hook(record(f"block{index}.ffn"))
+    model.text_embedding.register_forward_hook(record("context_emb"))
+    model.audio_proj.register_forward_hook(record("audio_tokens"))
+    model(**inputs)
+    latents, condition = inputs["latents"], inputs["condition"]
+    shown = latents if condition is None else torch.cat((latents, condition), dim=1)
+    seen["x_in"], seen["patch_tokens"] = shown[0], model.embed_patches(shown)
+    seen["time_e"], vectors = model.embed_time(inputs["timestep"])
+    seen["time_e0"] = vectors.flatten(1)
+    return seen
+
+
+def toy_velocity(x: Tensor, timestep: int) -> Tensor:
+    """The known velocity behind the sampler's toy trajectories."""
+    u = timestep / 1000
+    return torch.tanh(x) * (0.3 + u) - 0.25 * torch.roll(x, 1, -1) + 0.1 * torch.cos(3 * x) * u
 
 
 def transformer(size: str, dtype: torch.dtype = torch.float32) -> HumoTransformer:
@@ -117,16 +174,8 @@ def vae() -> Any:
 
 
 def text_config() -> TextConfig:
-    config = said("t5_tiny", "config")
-    return TextConfig(
-        vocab=config["vocab"],
-        dim=config["dim"],
-        dim_attn=config["dim_attn"],
-        dim_ffn=config["dim_ffn"],
-        num_heads=config["num_heads"],
-        num_layers=config["num_layers"],
-        num_buckets=config["num_buckets"],
-    )
+    known = {field.name for field in dataclasses.fields(TextConfig)}
+    return TextConfig(**{key: value for key, value in said("t5_tiny", "config").items() if key in known})
 
 
 def pictures() -> list[Image.Image]:

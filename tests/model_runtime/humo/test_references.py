@@ -26,8 +26,9 @@ def test_pictures_are_letterboxed_on_white(index: int) -> None:
 def test_each_picture_is_one_slot_in_order() -> None:
     """Pictures are encoded one by one, so that their order and number do not change them."""
     pictures = golden.pictures()
-    both = encode_references(golden.vae(), pictures, width=48, height=32)
-    turned = encode_references(golden.vae(), pictures[::-1], width=48, height=32)
+    *_, height, width = golden.tensors("ref_image")["pic0.boxed"].shape
+    both = encode_references(golden.vae(), pictures, width=width, height=height)
+    turned = encode_references(golden.vae(), pictures[::-1], width=width, height=height)
     assert both.shape[1] == len(pictures)
     assert torch.equal(both, turned.flip(1))
 

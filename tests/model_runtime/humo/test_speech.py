@@ -66,8 +66,11 @@ def test_resampling_keeps_both_ends(case: str) -> None:
 
 def test_lengths_that_lose_a_frame() -> None:
     """The list of even lengths whose half is missed by one is the reference's own."""
-    lost = [length for length in range(2, 3002, 2) if audio.resampled_length(length) != length // 2]
-    assert lost == golden.tensors("audio_window")["quirk29.bad_even_lengths_below_3002"].tolist()
+    lists = {key: value for key, value in golden.tensors("audio_window").items() if ".bad_even_lengths_below_" in key}
+    assert lists
+    for key, wanted in lists.items():
+        lengths = range(2, int(key.rpartition("_")[2]), 2)
+        assert [length for length in lengths if audio.resampled_length(length) != length // 2] == wanted.tolist()
 
 
 def test_no_speech_at_all_gives_empty_windows() -> None:
@@ -96,7 +99,7 @@ def test_front_end_gives_the_references_log_mel() -> None:
     head, tail = (next(v for k, v in io.items() if k.startswith(f"frontend.mel_{end}_")) for end in ("first", "last"))
     front_end = WhisperFeatureExtractor(feature_size=head.shape[1])
     mel = whisper.log_mel(front_end, io["frontend.wav"].numpy())
-    assert mel.shape[-1] == 3000
+    assert mel.shape[-1] == front_end.nb_max_frames
     assert golden.error(mel[..., : head.shape[-1]], head) <= golden.AUDIO
     assert golden.error(mel[..., -tail.shape[-1] :], tail) <= golden.AUDIO
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from model_runtime.humo.audio_projector import AudioProjector
-from model_runtime.humo.config import Family, TransformerConfig
+from model_runtime.humo.config import TransformerConfig
 from model_runtime.humo.guidance import Branch
 from model_runtime.humo.rope import axis_angles, rotary, split
 from model_runtime.humo.transformer import HumoTransformer
@@ -38,21 +37,7 @@ BRANCHES = [
 
 def inputs(size: str, case: str, branch: Branch) -> dict[str, Any]:
     """What the reference was given for one branch of one case."""
-    io, family = golden.tensors(f"dit_tiny_{size}_io"), golden.transformer_config(size).family
-    references, latents = io[f"{case}.ref_latents"], io[f"{case}.latents"].clone()
-    condition = None
-    if family is Family.CHANNELS:
-        condition = io[f"{case}.y_image" if branch.has_image else f"{case}.y_null"][None]
-    else:
-        latents[:, -references.shape[1] :] = references if branch.has_image else 0
-    audio = io[f"{case}.audio"] if branch.has_speech else torch.zeros_like(io[f"{case}.audio"])
-    return {
-        "latents": latents[None],
-        "timestep": io[f"{case}.timestep"],
-        "text": io[f"{case}.context" if branch.has_text else f"{case}.context_null"][None],
-        "audio": audio[None],
-        "condition": condition,
-    }
+    return golden.given(golden.tensors(f"dit_tiny_{size}_io"), case, branch, golden.transformer_config(size).family)
 
 
 @pytest.mark.parametrize(("size", "case", "branch"), BRANCHES)
@@ -70,26 +55,7 @@ def test_every_branch_predicts_the_references_velocity(size: str, case: str, bra
 def test_every_stage_and_sublayer_gives_the_references_tensor(size: str, case: str) -> None:
     """Embeddings, each sub-layer of the first block and each block's token stream equal the reference's."""
     model, io = golden.transformer(size), golden.tensors(f"dit_tiny_{size}_io")
-    seen: dict[str, Tensor] = {}
-
-    def record(name: str) -> Any:
-        return lambda _module, _args, out: seen.__setitem__(name, out)
-
-    for index, block in enumerate(model.blocks):
-        block.register_forward_hook(record(f"block{index}"))
-        block.self_attn.register_forward_hook(record(f"block{index}.self_attn"))
-        block.cross_attn.register_forward_hook(record(f"block{index}.text_cross"))
-        block.audio_cross_attn_wrapper.register_forward_hook(record(f"block{index}.audio_cross"))
-        block.ffn.register_forward_hook(record(f"block{index}.ffn"))
-    model.text_embedding.register_forward_hook(record("context_emb"))
-    model.audio_proj.register_forward_hook(record("audio_tokens"))
-    given = inputs(size, case, Branch.TIA)
-    model(**given)
-    shown = given["latents"] if given["condition"] is None else torch.cat((given["latents"], given["condition"]), dim=1)
-    seen["x_in"], seen["patch_tokens"] = shown[0], model.embed_patches(shown)
-    seen["time_e"], vectors = model.embed_time(given["timestep"])
-    seen["time_e0"] = vectors.flatten(1)
-
+    seen = golden.stages(model, inputs(size, case, Branch.TIA))
     wanted = {key.removeprefix(f"{case}.tia."): value for key, value in io.items() if key.startswith(f"{case}.tia.")}
     assert set(wanted) >= STAGES | {f"block{index}" for index in range(len(model.blocks))}
     errors = {name: golden.error(seen[name], value) for name, value in wanted.items()}

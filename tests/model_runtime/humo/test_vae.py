@@ -77,8 +77,9 @@ def test_zero_latent_is_that_of_mid_grey() -> None:
     _, frames, rows, columns = wanted.shape
     got = video_vae.zero_latent(golden.vae(), latent_frames=frames, rows=rows, columns=columns)
     assert golden.error(got, wanted) <= golden.VAE
-    shorter = video_vae.zero_latent(golden.vae(), latent_frames=3, rows=rows, columns=columns)
-    assert golden.error(shorter, wanted[:, :3]) <= golden.VAE
+    less = frames // 2
+    shorter = video_vae.zero_latent(golden.vae(), latent_frames=less, rows=rows, columns=columns)
+    assert golden.error(shorter, wanted[:, :less]) <= golden.VAE
 
 
 def test_frames_that_no_latent_stands_for_are_refused() -> None:

@@ -46,7 +46,7 @@ def conditions(run: str) -> pipeline.Conditions:
 
 def plan(run: str) -> pipeline.Plan:
     said = golden.said(run, "scales")
-    optional = {"switch": "step_change", "image": "scale_i"}
+    optional = {"switch": "step_change", "late_reduction": "late_text_reduction", "image": "scale_i"}
     scales = Scales(
         text=said["scale_t"],
         audio=said["scale_a"],
