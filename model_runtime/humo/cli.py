@@ -6,17 +6,19 @@ import argparse
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from model_runtime.humo.weights.layout import MODELS, HumoModel, find_model
-from model_runtime.humo.weights.lockfile import check_digests, check_sizes, find_lock, read_lock
+from model_runtime.humo.weights.lockfile import check_digests, check_sizes, expected_files, find_lock, read_lock
+from model_runtime.humo.weights.progress import Progress
 from schemas.errors import CallsheetError
 from schemas.settings import resolve
 
-_EVERY_S = 5.0
+_INTERRUPTED = 130
+"""As a shell says of a command that Ctrl-C ended."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -32,6 +34,9 @@ def main(argv: Sequence[str]) -> int:
     except CallsheetError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped; what is here is kept: run the same command again to go on\n")
+        return _INTERRUPTED
     return 0
 
 
@@ -42,6 +47,7 @@ def register(commands: Any) -> None:
     )
     fetch = _add(commands, "fetch", fetch_model, "download a published model, resuming what is there")
     fetch.add_argument("--endpoint", help="another hub than huggingface.co")
+    fetch.add_argument("--json", action="store_true", help="no progress; one document at the end")
     _add(commands, "convert", convert, "turn published .pth files into safetensors, once, in an isolated process")
     verify = _add(commands, "verify", verify_model, "compare files with the lock and tensors with the model")
     verify.add_argument("--quick", action="store_true", help="compare sizes, do not read every byte")
@@ -103,11 +109,18 @@ def _unconverted(root: Path, model: HumoModel) -> list[Path]:
 def fetch_model(arguments: argparse.Namespace) -> None:
     from model_runtime.humo.weights.fetch import fetch
 
-    model = find_model(arguments.model)
-    lock = fetch(arguments.weights, model, Progress(), endpoint=arguments.endpoint)
+    model, root = find_model(arguments.model), arguments.weights
+    with _progress(arguments, "fetching") as progress:
+        lock = fetch(root, model, progress, on_plan=progress.plan, endpoint=arguments.endpoint)
+    waiting = _unconverted(root, model)
+    if arguments.json:
+        files = {path: {"bytes": file.size, "sha256": file.sha256} for path, file in lock.files.items()}
+        found = {"model": model.name, "digest": lock.digest, "repositories": dict(lock.repositories), "files": files}
+        _say(json.dumps({**found, "unconverted": [path.relative_to(root).as_posix() for path in waiting]}, indent=1))
+        return
     _say(f"{model.name}: {len(lock.files)} files, digest {lock.digest}")
-    if _unconverted(arguments.weights, model):
-        _say(f"next: python -m model_runtime model convert {model.name} --weights {arguments.weights}")
+    if waiting:
+        _say(f"next: python -m model_runtime model convert {model.name} --weights {root}")
 
 
 def convert(arguments: argparse.Namespace) -> None:
@@ -126,7 +139,9 @@ def verify_model(arguments: argparse.Namespace) -> None:
     if arguments.quick:
         check_sizes(root, lock)
     else:
-        check_digests(root, lock, Progress())
+        with _progress(arguments, "checking") as progress:
+            progress.plan({path: file.size for path, file in expected_files(root, lock).items()})
+            check_digests(root, lock, progress)
     parts = verify_tensors(root, model)
     if arguments.json:
         rows = [
@@ -148,19 +163,12 @@ def make_tiny_model(arguments: argparse.Namespace) -> None:
     _say(f"{model.name}: {len(lock.files)} files in {arguments.weights}, digest {lock.digest}")
 
 
-class Progress:
-    """A line every few seconds, and one when a file is through."""
-
-    def __init__(self) -> None:
-        self._said_at: dict[str, float] = {}
-
-    def __call__(self, name: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done < total and now - self._said_at.setdefault(name, now) < _EVERY_S:
-            return
-        self._said_at[name] = now
-        share = f"{100 * done / total:3.0f} %" if total else "  - "
-        sys.stderr.write(f"{share} {done / 1e9:8.2f} of {total / 1e9:.2f} GB  {name}\n")
+@contextmanager
+def _progress(arguments: argparse.Namespace, doing: str) -> Iterator[Progress]:
+    """On standard error; nowhere when a program reads the answer."""
+    with ExitStack() as stack:
+        stream = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8")) if arguments.json else sys.stderr
+        yield stack.enter_context(Progress(doing, stream=stream))
 
 
 def _say(line: str) -> None:

@@ -1,6 +1,6 @@
 """A model hub over HTTP: serves folders as repositories, the way huggingface_hub asks for them.
 
-It can break a download off, once, after so many bytes.
+It can break a download off, once, after so many bytes, or hold it there until it is released.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 _LARGE = (".safetensors", ".pth", ".model")
+_PIECE = 1 << 16
 
 
 @dataclass
 class Hub:
-    """Repositories by id; `requests` are the files' GETs as (path, Range header)."""
+    """Repositories by id; `requests` are the files' GETs as (path, Range header), `sent` the bytes of their bodies."""
 
     folders: dict[str, Path]
     endpoint: str = ""
     revision: str = "1" * 40
     cut_after: dict[str, int] = field(default_factory=dict)
+    hold_after: dict[str, int] = field(default_factory=dict)
+    released: threading.Event = field(default_factory=threading.Event)
+    sent: dict[str, int] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
 
     def listing(self, repository: str) -> dict[str, object]:
@@ -66,6 +70,7 @@ def running_hub(folders: dict[str, Path]) -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.released.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -107,17 +112,30 @@ class _Handler(BaseHTTPRequestHandler):
         start = int(asked.removeprefix("bytes=").partition("-")[0]) if asked else 0
         if asked:
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        cut = self.hub.cut_after.pop(inside, None)
-        self._answer(206 if asked else 200, data[start:], headers, cut=cut)
-
-    def _answer(self, status: int, data: bytes, headers: dict[str, str], *, cut: int | None = None) -> None:
-        self.send_response(status)
-        for name, value in ({"Content-Length": str(len(data))} | headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data[:cut])
+        self._head(206 if asked else 200, {"Content-Length": str(len(data) - start)} | headers)
+        cut, hold = self.hub.cut_after.pop(inside, None), self.hub.hold_after.pop(inside, None)
+        stop = min(len(data), start + (cut or len(data)))
+        try:
+            for at in range(start, stop, _PIECE):
+                if hold is not None and at - start >= hold:
+                    self.hub.released.wait(60)
+                piece = data[at : min(at + _PIECE, stop)]
+                self.wfile.write(piece)
+                self.hub.sent[inside] = self.hub.sent.get(inside, 0) + len(piece)
+        except ConnectionError:
+            self.close_connection = True
         if cut is not None:
             self.close_connection = True
+
+    def _answer(self, status: int, data: bytes, headers: dict[str, str]) -> None:
+        self._head(status, {"Content-Length": str(len(data))} | headers)
+        self.wfile.write(data)
+
+    def _head(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
 
     def log_message(self, *_: object) -> None:
         """A test's output is no access log."""

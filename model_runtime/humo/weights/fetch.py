@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ from schemas.weights import LockedFile, WeightsLock
 
 OnBytes = Callable[[str, int, int], None]
 """Told a file's path and how many of how many bytes of it are here."""
+
+OnPlan = Callable[[Mapping[str, int]], None]
+"""Told every file's size in bytes, by path, before the first is brought."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,9 @@ class _Wanted:
     """Git's id of the blob."""
 
 
-def fetch(root: Path, model: HumoModel, on_bytes: OnBytes, *, endpoint: str | None = None) -> WeightsLock:
+def fetch(
+    root: Path, model: HumoModel, on_bytes: OnBytes, *, on_plan: OnPlan | None = None, endpoint: str | None = None
+) -> WeightsLock:
     """Bring every file of the model under `root` and return its lock.
 
     Raises:
@@ -72,8 +77,12 @@ def fetch(root: Path, model: HumoModel, on_bytes: OnBytes, *, endpoint: str | No
     lock = find_lock(root, model.name)
     try:
         if lock is None:
-            lock = _resolve(root, model, on_bytes, endpoint)
+            wanted = _wanted(model, endpoint)
+            _tell(on_plan, {file.source.local: file.source.size for file in wanted})
+            lock = _resolve(root, model, wanted, on_bytes, endpoint)
             write_lock(root, lock)
+        else:
+            _tell(on_plan, {path: file.size for path, file in lock.files.items()})
         _download_all(root, lock, on_bytes, endpoint)
     except (HTTPError, OSError) as error:
         raise Retryable(
@@ -82,9 +91,20 @@ def fetch(root: Path, model: HumoModel, on_bytes: OnBytes, *, endpoint: str | No
     return lock
 
 
-def _resolve(root: Path, model: HumoModel, on_bytes: OnBytes, endpoint: str | None) -> WeightsLock:
+def _tell(on_plan: OnPlan | None, sizes: Mapping[str, int]) -> None:
+    if on_plan:
+        on_plan(sizes)
+
+
+def _wanted(model: HumoModel, endpoint: str | None) -> list[_Wanted]:
     wanted = [file for repository in model.layout.repositories for file in _list(model, repository, endpoint)]
     _check_complete(model, wanted)
+    return wanted
+
+
+def _resolve(
+    root: Path, model: HumoModel, wanted: list[_Wanted], on_bytes: OnBytes, endpoint: str | None
+) -> WeightsLock:
     files = {}
     for file in wanted:
         if file.sha256 is not None:
@@ -129,7 +149,7 @@ def _check_complete(model: HumoModel, wanted: list[_Wanted]) -> None:
 
 
 def _download_all(root: Path, lock: WeightsLock, on_bytes: OnBytes, endpoint: str | None) -> None:
-    missing = {path: file for path, file in lock.files.items() if not _is_here(root, lock, path, file)}
+    missing = {path: file for path, file in lock.files.items() if not _is_here(root, lock, path, file, on_bytes)}
     needed, free = sum(file.size for file in missing.values()), shutil.disk_usage(root).free
     if needed > free:
         raise Refused(
@@ -149,12 +169,17 @@ def _download_all(root: Path, lock: WeightsLock, on_bytes: OnBytes, endpoint: st
             )
 
 
-def _is_here(root: Path, lock: WeightsLock, path: str, file: LockedFile) -> bool:
+def _is_here(root: Path, lock: WeightsLock, path: str, file: LockedFile, on_bytes: OnBytes) -> bool:
     """The file itself, or what was converted from it after it had been checked."""
     place = root / path
     if place.is_file():
-        return place.stat().st_size == file.size and measure(place) == file
-    return any(converted.source == path and (root / name).is_file() for name, converted in lock.converted.items())
+        return place.stat().st_size == file.size and measure(place, on_bytes, name=path) == file
+    is_converted = any(
+        converted.source == path and (root / name).is_file() for name, converted in lock.converted.items()
+    )
+    if is_converted:
+        on_bytes(path, file.size, file.size)
+    return is_converted
 
 
 def _download(root: Path, source: _Source, on_bytes: OnBytes, endpoint: str | None) -> Path:
@@ -178,7 +203,7 @@ def _download(root: Path, source: _Source, on_bytes: OnBytes, endpoint: str | No
 
 
 def _bar(name: str, on_bytes: OnBytes) -> type[Any]:
-    """The hub's client speaks to a progress bar; this one passes on what it hears and draws nothing."""
+    """The hub's client draws a bar per file and hears of no other; this one only passes on what it is told."""
 
     class Listener(tqdm):  # type: ignore[misc]  # as its import
         def __init__(self, *args: Any, **kwargs: Any) -> None:

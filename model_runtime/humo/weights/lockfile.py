@@ -62,15 +62,15 @@ def write_lock(root: Path, lock: WeightsLock) -> None:
     part.replace(path)
 
 
-def measure(path: Path, on_bytes: OnBytes | None = None) -> LockedFile:
-    """A file's size and SHA-256, read in chunks of 16 MiB."""
+def measure(path: Path, on_bytes: OnBytes | None = None, *, name: str = "") -> LockedFile:
+    """A file's size and SHA-256, read in chunks of 16 MiB; `name` is what it is called before `on_bytes`."""
     state, done, size = hashlib.sha256(), 0, path.stat().st_size
     with path.open("rb") as stream:
         while block := stream.read(_CHUNK):
             state.update(block)
             done += len(block)
             if on_bytes:
-                on_bytes(path.name, done, size)
+                on_bytes(name or path.name, done, size)
     return LockedFile(sha256=state.hexdigest(), size=done)
 
 
@@ -111,7 +111,7 @@ def check_digests(root: Path, lock: WeightsLock, on_bytes: OnBytes | None = None
     check_sizes(root, lock)
     files = expected_files(root, lock)
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = dict(zip(files, pool.map(lambda path: measure(root / path, on_bytes), files), strict=True))
+        found = dict(zip(files, pool.map(lambda path: measure(root / path, on_bytes, name=path), files), strict=True))
     _refuse(
         lock,
         root,

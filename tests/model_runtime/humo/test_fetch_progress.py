@@ -1,0 +1,154 @@
+"""`callsheet model fetch` as a person sees it: a bar on a terminal, lines elsewhere, nothing brought twice."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model_runtime.humo.weights.layout import HUMO, WAN, WHISPER
+from tests.support.hub import Hub, running_hub
+
+ROOT = Path(__file__).parents[3]
+MIB = 2**20
+EMA = "HuMo-1.7B/ema.pth"
+FILES = {
+    HUMO: {EMA: 40 * MIB},
+    WAN: {
+        "Wan2.1_VAE.pth": 3 * MIB,
+        "models_t5_umt5-xxl-enc-bf16.pth": 2 * MIB,
+        "google/umt5-xxl/tokenizer.json": 900,
+    },
+    WHISPER: {"model.safetensors": MIB, "config.json": 300, "preprocessor_config.json": 200},
+}
+WHOLE = sum(size for files in FILES.values() for size in files.values())
+PATIENCE_S = 100
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    """Files under the published names; what is in them does not matter to a fetch."""
+    folders = {}
+    for repository, files in FILES.items():
+        folders[repository] = tmp_path / "hub" / repository
+        for name, size in files.items():
+            path = folders[repository] / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(os.urandom(size))
+    with running_hub(folders) as running:
+        yield running
+
+
+def command(program: str, hub: Hub, folder: Path) -> list[str]:
+    where = ["--weights", str(folder), "--endpoint", hub.endpoint]
+    return [sys.executable, "-m", program, "model", "fetch", "humo-1.7B", *where]
+
+
+class Terminal:
+    """What a program writes to a terminal 160 columns wide, while it runs."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+        os.set_blocking(self._ours, False)
+        self.process = subprocess.Popen(
+            argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, start_new_session=True
+        )
+        os.close(theirs)
+        self.shown = ""
+
+    def wait_for(self, pattern: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not re.search(pattern, self.shown):
+            assert time.monotonic() < deadline, self.shown
+            assert self._read() or self.process.poll() is None, self.shown
+            time.sleep(0.02)
+
+    def end(self) -> int:
+        code = self.process.wait(PATIENCE_S)
+        while self._read():
+            pass
+        os.close(self._ours)
+        return code
+
+    def _read(self) -> bool:
+        try:
+            read = os.read(self._ours, 1 << 16)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # Linux says so where the last one at the other end has gone.
+            return False
+        self.shown += read.decode()
+        return bool(read)
+
+
+def test_a_fetch_is_seen_stopped_and_taken_up_again(hub: Hub, tmp_path: Path) -> None:
+    """One bar over all files that names the one under way; Ctrl-C keeps what came; only the rest is sent again."""
+    folder = tmp_path / "weights"
+    hub.hold_after[EMA] = 25 * MIB
+    terminal = Terminal(command("flows.cli", hub, folder))
+    # The client hands on pieces of 10 MiB; two of them have come when the hub holds still.
+    terminal.wait_for(rf"fetching: +\d+%.* 21\.0M/{WHOLE / 1e6:.1f}M .*HuMo/{EMA} 20\.97 MB of 41\.94 MB")
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.end() == 130
+    assert "run the same command again" in terminal.shown
+    assert "Traceback" not in terminal.shown
+    hub.released.set()
+    part = folder / "HuMo" / f"{EMA}.part"
+    kept = part.stat().st_size
+    assert 10 * MIB <= kept < 40 * MIB
+
+    hub.requests.clear()
+    hub.sent.clear()
+    done = subprocess.run(
+        command("model_runtime", hub, folder),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [asked for path, asked in hub.requests if path == EMA] == [f"bytes={kept}-"]
+    assert hub.sent[EMA] == 40 * MIB - kept
+    # No terminal: whole lines, the last of which says that all is here.
+    assert "\r" not in done.stderr
+    lines = done.stderr.splitlines()
+    assert any(re.match(rf"100 %  41\.94 MB of 41\.94 MB  HuMo/{EMA}  \(in all ", line) for line in lines)
+    assert lines[-1].endswith(f"(in all {WHOLE / 1e6:.2f} MB of {WHOLE / 1e6:.2f} MB)")
+    assert "model convert humo-1.7B" in done.stdout
+
+    hub.requests.clear()
+    again = subprocess.run(
+        [*command("model_runtime", hub, folder), "--json"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    assert again.stderr == ""
+    said = json.loads(again.stdout)
+    assert {path: file["bytes"] for path, file in said["files"].items()} == {
+        f"{repository.partition('/')[2]}/{name}": size
+        for repository, files in FILES.items()
+        for name, size in files.items()
+    }
+    assert set(said["repositories"].values()) == {hub.revision}
+    assert f"HuMo/{EMA}" in said["unconverted"]
+    assert hub.requests == []
