@@ -30,7 +30,7 @@ BENCHMARKS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    arguments = _parser().parse_args(argv)
+    arguments = command_line().parse_args(argv)
     names = arguments.only or list(BENCHMARKS)
     report = measure(names, Size(arguments.size))
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
@@ -67,12 +67,17 @@ def _show(figure: Figure) -> None:
     print(f"{figure.name:36} {figure.value:10.4g}  {goal:16} {verdict:7} {figure.unit}", flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=BENCHMARKS, metavar="NAME", help="one benchmark; repeatable")
     parser.add_argument("--json", type=Path, default=Path("out/bench.json"), metavar="FILE", help="where figures go")
     parser.add_argument(
-        "--quick", dest="size", action="store_const", const="quick", help="small amounts, in well under a minute"
+        "--quick",
+        dest="size",
+        action="store_const",
+        const="quick",
+        default="full",
+        help="small amounts, in well under a minute",
     )
     parser.add_argument("--size", choices=list(Size), default="full", help=argparse.SUPPRESS)
     return parser

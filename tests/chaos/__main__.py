@@ -56,7 +56,10 @@ class Toll:
         self.refused += found.refused
         self.late += found.late
         self.orphans += found.orphans
-        self.violations += [f"{database}: {said}" for said in found.violations]
+        said = [f"{database}: {one}" for one in found.violations]
+        self.violations += said
+        for one in said:
+            print(f"violation: {one}", flush=True)
 
     @property
     def seconds(self) -> float:
