@@ -91,6 +91,7 @@ def start_s(tmp_path_factory: pytest.TempPathFactory) -> float:
     return run.cpu_s
 
 
+@pytest.mark.timeout(3600)
 def test_a_process_of_its_own_does_the_same(tmp_path: Path, long_run: bool, start_s: float) -> None:
     """A sample, and in the long run all of them, as a user runs them: one process each, with all it starts."""
     names = list(CASES) if long_run else SAMPLE

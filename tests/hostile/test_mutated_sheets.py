@@ -46,6 +46,7 @@ def tally() -> Iterator[Counter[str]]:
     FIGURES.append(f"mutated sheets: {dict(counts.most_common())}")
 
 
+@pytest.mark.timeout(3600)
 def test_any_sheet_is_read_or_refused_and_comes_back_whole(
     folder: Path, tally: Counter[str], long_run: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
