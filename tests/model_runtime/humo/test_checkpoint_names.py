@@ -13,6 +13,9 @@ from model_runtime.humo.config import HUMO_1_7B, HUMO_17B, HumoConfig
 from model_runtime.humo.transformer import HumoTransformer
 from tests.support import humo as golden
 
+COUNTS = {"17B": 1583, "1_7B": 1193, "vae": 194, "t5_umt5_xxl": 242}
+"""Tensors of each published checkpoint."""
+
 
 def shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in state.items()}
@@ -22,8 +25,12 @@ def shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 def test_transformer_has_exactly_the_published_names_and_shapes(name: str, config: HumoConfig) -> None:
     """No name is missing and none is ours alone; every shape agrees."""
     with torch.device("meta"):
-        model = HumoTransformer.from_shape(config.transformer)
-    assert shapes(model.state_dict()) == golden.manifest(name)
+        ours = shapes(HumoTransformer.from_shape(config.transformer).state_dict())
+    published = golden.manifest(name)
+    assert len(ours) == len(published) == COUNTS[name]
+    assert ours.keys() - published.keys() == set()
+    assert published.keys() - ours.keys() == set()
+    assert ours == published
 
 
 def test_vae_names_map_onto_the_published_ones() -> None:
@@ -32,7 +39,7 @@ def test_vae_names_map_onto_the_published_ones() -> None:
     with torch.device("meta"):
         state = vae.build_vae(config).state_dict()
     mapped = {vae.published_name(name, config): tuple(value.shape) for name, value in state.items()}
-    assert len(mapped) == len(state)
+    assert len(mapped) == len(state) == COUNTS["vae"]
     assert mapped == golden.manifest("vae")
 
 
@@ -43,7 +50,7 @@ def test_text_encoder_names_map_onto_the_published_ones() -> None:
     names = {name: text.published_name(name) for name in state}
     assert [name for name, published in names.items() if published is None] == ["encoder.embed_tokens.weight"]
     mapped = {published: tuple(state[name].shape) for name, published in names.items() if published}
-    assert len(mapped) == len(state) - 1
+    assert len(mapped) == len(state) - 1 == COUNTS["t5_umt5_xxl"]
     assert mapped == golden.manifest("t5_umt5_xxl")
 
 
