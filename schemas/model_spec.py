@@ -133,6 +133,8 @@ class EngineSpec:
     """True when a render key holds the digest of a lock file (schemas/weights.py) instead of the engine's own."""
     frozen_allowed: bool = False
     """True when a clip whose picture does not move is no fault."""
+    max_ranks: int | None = None
+    """Devices that can render one clip together; None: as many as a campaign may ask for."""
     seconds_per_megapixel_frame: float | None = None
     """Cost on one CPU core for engines that run no model; None: the model's own formula holds."""
 
@@ -186,7 +188,11 @@ ANIMATIC = EngineSpec(
 PATTERN = EngineSpec(name="pattern", version="1", seconds_per_megapixel_frame=0.002)
 """Moving test pictures, for tests of everything around an engine; never for a campaign."""
 HUMO = EngineSpec(
-    name="humo", version="1", models=frozenset({"humo-17B", "humo-1.7B", "tiny-random"}), needs_weights=True
+    name="humo",
+    version="1",
+    models=frozenset({"humo-17B", "humo-1.7B", "tiny-random"}),
+    needs_weights=True,
+    max_ranks=1,
 )
 
 DEFAULT_MODEL = HUMO_17B.name

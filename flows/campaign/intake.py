@@ -160,7 +160,8 @@ def render_setup(source: ManifestSource, installation: Settings) -> RenderSetup:
     """The campaign's settings from `campaign.toml` beside the sheet and the flags, with its model and engine.
 
     Raises:
-        InvalidInput: an unknown setting, model or engine, or an engine that cannot render the model.
+        InvalidInput: an unknown setting, model or engine, or an engine that cannot render the model, or not on so
+            many devices.
     """
     beside = source.path.parent / "campaign.toml"
     text = read_campaign_text(beside)
@@ -173,6 +174,12 @@ def render_setup(source: ManifestSource, installation: Settings) -> RenderSetup:
         raise InvalidInput(
             f"the engine {engine.name!r} cannot render the model {model.name!r}",
             fix=f"leave the engine out, or use --engine {model.engine}",
+        )
+    if engine.max_ranks is not None and settings.ranks > engine.max_ranks:
+        raise InvalidInput(
+            f"{settings.ranks} ranks to render one clip, expected at most {engine.max_ranks} for the engine "
+            f"{engine.name!r}",
+            fix="leave ranks out of the command and of campaign.toml; more workers render more clips at once",
         )
     digest = weights_digest(model, installation) if engine.needs_weights else engine_digest(engine, model)
     return RenderSetup(settings=settings, model=model, engine=engine, model_digest=digest)

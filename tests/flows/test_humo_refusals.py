@@ -52,3 +52,18 @@ def test_a_model_without_its_lock_renders_nothing(cli: Cli, model: str, size: st
     assert "there is no lock file" in done.stderr
     assert f"callsheet model {how} {model}" in done.stderr
     assert cli.json("status") == []
+
+
+@pytest.mark.parametrize(("verb", "asked", "written"), [("run", ["--ranks", "2"], ""), ("submit", [], "ranks = 2\n")])
+def test_a_gang_of_more_ranks_is_refused_before_anything_is_stored(
+    cli: Cli, verb: str, asked: list[str], written: str
+) -> None:
+    """One device renders a HuMo clip; who asks for two is told so, and how more devices are used."""
+    row = {"row_id": "a", "prompt": "a person waits", "image": "face.png", "duration": "0.4"}
+    write_sheet(cli.folder, [{**row, "width": "64", "height": "64"}])
+    (cli.folder / "campaign.toml").write_text(written, encoding="utf-8")
+    done = cli(verb, "sheet.csv", "--model", "tiny-random", *asked)
+    assert done.returncode == 2
+    assert "2 ranks to render one clip, expected at most 1 for the engine 'humo'" in done.stderr
+    assert "more workers render more clips" in done.stderr
+    assert [path for path in (cli.folder / "home").rglob("*") if path.is_file()] == []
