@@ -30,7 +30,7 @@ _RETRY = "run `callsheet retry {campaign}`; `callsheet explain {campaign} ROW_ID
 _FIXES: Mapping[str, str] = {
     Ending.BAD_INPUT.value.upper(): "correct the row's picture, speech or text and submit the sheet again",
     Ending.BAD_OUTPUT.value.upper(): "change the prompt, the seed or the picture and submit the sheet again",
-    Ending.OUT_OF_MEMORY.value.upper(): "use a smaller size for these rows or a larger device, and submit the sheet again",
+    Ending.OUT_OF_MEMORY.value.upper(): "use a smaller size for these rows, or a larger device, and submit again",
     Ending.CANCELLED.value.upper(): _RETRY,
 }
 
