@@ -149,7 +149,7 @@ def render_campaign(
             videos = retry_what_failed(ledger, campaign)
             get_run_logger().info("%d videos that failed or were cancelled are queued again", videos)
             campaign = ledger.campaign(campaign_id)
-        with PrefectView(campaign, settings) as view:
+        with PrefectView(campaign, settings, since=ledger.now()) as view:
             observers = (view, *LOOKING_ON.get())
             run = str(view.run_id)
             try:

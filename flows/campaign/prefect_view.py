@@ -58,14 +58,19 @@ class _Gone(Exception):
 
 
 class PrefectView:
-    """Observer of one flow run; a context manager inside the flow. `close` tells the end and waits for it."""
+    """Observer of one flow run; a context manager inside the flow. `close` tells the end and waits for it.
 
-    def __init__(self, campaign: Campaign, settings: Settings) -> None:
+    `since` is the ledger's time before the run did anything: what ends after it is told.
+    """
+
+    def __init__(self, campaign: Campaign, settings: Settings, *, since: float) -> None:
         self._campaign_id = campaign.campaign_id
+        self._since = since
         self._settings = settings
         self._client, self._run_id = _client_of_this_run()
         self._observing = False
         self._closing: Closing | None = None
+        self._begun = threading.Event()
         self._wake = threading.Event()
         self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._live, name="prefect-view", daemon=True)
@@ -88,12 +93,14 @@ class PrefectView:
     def snapshot(self, snapshot: Snapshot) -> None:
         """The coordinator's round: says whether this run coordinates, and when it is over."""
         self._observing = snapshot.observing
+        self._begun.set()
 
     def close(self, closing: Closing | None = None) -> None:
         """Tell the end; returns when it is told, or when Prefect was away for too long."""
         if self._closing is None:
             self._closing = closing or Closing()
         self._wake.set()
+        self._begun.set()
         self._thread.join(HURRY_S if self._hurry.is_set() else None)
 
     def obey(self) -> bool:
@@ -112,9 +119,11 @@ class PrefectView:
     # -- the thread ------------------------------------------------------------------------------------------------
 
     def _live(self) -> None:
+        # Before the first round nobody knows whether this run coordinates or looks on.
+        self._begun.wait()
         try:
             with self._speaking() as client, _opened(self._settings) as ledger:
-                self._tell(_Teller(self._desk(client), ledger, self._campaign_id))
+                self._tell(_Teller(self._desk(client), ledger, self._campaign_id, self._since))
         except _Gone:
             log.warning("this run is not in Prefect any more; the campaign goes on without it")
         except Exception:
@@ -147,10 +156,13 @@ class PrefectView:
 class _Teller:
     """What the thread remembers between two looks."""
 
-    def __init__(self, desk: PrefectDesk, ledger: Ledger, campaign_id: str) -> None:
+    def __init__(self, desk: PrefectDesk, ledger: Ledger, campaign_id: str, since: float) -> None:
         self._desk, self._ledger, self._campaign_id = desk, ledger, campaign_id
         self._facts: Facts | None = None
-        self._since: float | None = None
+        self._first: Facts | None = None
+        """The look that the pace is reckoned from."""
+        self._looked_on = False
+        self._since = since
         self._run = "RUNNING"
         self._book = FailureBook()
         self._lines: deque[tuple[datetime, Line]] = deque(maxlen=MOST_WAITING)
@@ -188,12 +200,12 @@ class _Teller:
 
     def _gather(self) -> Facts:
         now = self._ledger.now()
-        if self._since is None:
+        if self._facts is None:
             # What ended before this run began is in the opening's counts; failures are wanted in the table.
-            earlier = self._ledger.ended(self._campaign_id, after=0.0, limit=10 * ENDED_AT_ONCE)
+            found = self._ledger.ended(self._campaign_id, after=0.0, limit=10 * ENDED_AT_ONCE)
+            earlier = [one for one in found if one.ended_at <= self._since]
             self._book.add(earlier)
             self._failed_before = tuple(one for one in earlier if one.state is VideoState.FAILED)
-            self._since = max((one.ended_at for one in earlier), default=now)
         ended = tuple(self._ledger.ended(self._campaign_id, after=self._since, limit=ENDED_AT_ONCE))
         return Facts(
             campaign=self._ledger.campaign(self._campaign_id),
@@ -208,8 +220,9 @@ class _Teller:
         """Turn what is new into lines and events, once."""
         before, when = self._facts, utc_now()
         lines = story.opening(facts, self._failed_before) if before is None else story.chapter(before, facts)
-        if before is None and observing:
-            lines.append(Line(text=f"{facts.campaign.coordinator} coordinates this campaign; this run looks on"))
+        if observing is not self._looked_on:
+            lines.append(story.looks_on(facts.campaign.coordinator) if observing else story.COORDINATES)
+            self._looked_on = observing
         self._lines.extend((when, line) for line in lines)
         if not observing:
             self._events.extend((when, what, payload) for what, payload in _events(before, facts))
@@ -217,6 +230,7 @@ class _Teller:
         if facts.ended:
             self._since = facts.ended[-1].ended_at
         self._facts = facts
+        self._first = self._first or facts
 
     def _follow(self, facts: Facts, closing: Closing | None) -> None:
         run = self._desk.run_state()
@@ -231,11 +245,13 @@ class _Teller:
                 change = self._ledger.cancel(self._campaign_id)
                 self._say(f"cancel asked for in Prefect: {change.videos} videos will not be made")
             case Follow.PAUSE:
-                self._set(CampaignState.PAUSED, "paused in Prefect: what is under way is finished, no more is begun")
+                why = "paused in Prefect: what is under way is finished, no more is begun"
+                ledger = self._set(CampaignState.PAUSED, why, ledger)
             case Follow.RESUME:
-                self._set(CampaignState.RUNNING, "resumed in Prefect")
+                ledger = self._set(CampaignState.RUNNING, "resumed in Prefect", ledger)
                 if run != "RUNNING":
                     self._desk.show_running("resumed")
+                    run = "RUNNING"
             case Follow.SHOW_PAUSED:
                 self._desk.show_paused("the campaign is paused")
                 self._say("the campaign is paused; Resume here or `callsheet resume` lets it go on")
@@ -249,14 +265,18 @@ class _Teller:
                 run = "RUNNING"
             case Follow.NOTHING:
                 pass
+        # As this look left them: what differs at the next is what somebody did in between.
         self._run, self._ledger_before = run, ledger
 
-    def _set(self, state: CampaignState, why: str) -> None:
+    def _set(self, wanted: CampaignState, why: str, now: CampaignState) -> CampaignState:
+        """The campaign's state afterwards."""
         try:
-            self._ledger.set_state(self._campaign_id, state)
+            self._ledger.set_state(self._campaign_id, wanted)
             self._say(why)
         except Refused as error:
             self._say(f"{why}: {error.message}")
+            return now
+        return wanted
 
     def _say(self, text: str) -> None:
         self._lines.append((utc_now(), Line(text=text)))
@@ -269,11 +289,12 @@ class _Teller:
         if observing:
             return
         desk, name = self._desk, facts.campaign.name
-        desk.track(trackers(facts.slices, facts.campaign.state))
-        desk.artifact("progress", "progress", float(facts.percent), f"Campaign {name}")
+        # Before the trackers: two hundred of them take the first look a while.
+        desk.artifact("progress", "progress", float(facts.percent), story.headline(facts, self._first))
         desk.artifact("states", "table", story.states_table(facts), f"{name}: videos by state")
         desk.artifact("failures", "table", self._book.table(facts), f"{name}: what failed, and why")
         desk.artifact("workers", "table", story.workers_table(facts), f"{name}: who renders what now")
+        desk.track(trackers(facts.slices, facts.campaign.state))
         if closing is None:
             return
         for noun, link in closing.links.items():

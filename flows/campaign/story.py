@@ -7,16 +7,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from flows.delivery.summary import clock
 from schemas.campaign import Campaign
-from schemas.states import CAMPAIGN_ENDED, VideoState
+from schemas.states import CAMPAIGN_CLAIMABLE, CAMPAIGN_ENDED, VIDEO_TERMINAL, VideoState
 from schemas.status import Counts, EndedVideo, SliceCount, WorkerStatus
 
 LISTED_APART = 20
 """More videos published between two looks share a line."""
+_TOGETHER = {VideoState.PUBLISHED: LISTED_APART, VideoState.CANCELLED: 1, VideoState.SKIPPED: 1}
+"""States of endings that share a line, when there are more than so many."""
 EXAMPLES = 5
 MOST_GROUPS = 50
 MOST_WORKERS = 100
 _LONGEST = 400
+_PACE_PERCENT = 1.0
+"""Less progress than this says nothing about pace."""
+_WORTH_SAYING = VIDEO_TERMINAL - {VideoState.PUBLISHED} | {VideoState.NEEDS_REVIEW}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +57,7 @@ class Line:
 
 
 def opening(facts: Facts, failed: Sequence[EndedVideo] = ()) -> list[Line]:
-    """What a run begins with; `failed` are videos that had failed before it."""
+    """What a run begins with; `failed` are videos that had failed before it, `facts.ended` those since it began."""
     counts = facts.counts
     jobs = sum(counts.jobs.values())
     said = f"campaign {facts.campaign.name} is {facts.campaign.state}: {counts.rows} rows, "
@@ -59,9 +65,11 @@ def opening(facts: Facts, failed: Sequence[EndedVideo] = ()) -> list[Line]:
     if counts.reused:
         said += f", {counts.reused} of them rendered before"
     lines = [Line(text=said)]
-    if counts.ended_videos:
-        lines.append(Line(text=f"already at their end: {_words(counts.videos, ended=True)}"))
-    return [*lines, *(_ending(one) for one in failed[:LISTED_APART])]
+    already = counts.ended_videos - len(facts.ended)
+    if already > 0:
+        words = f"{already} videos" if facts.ended else _words(counts.videos, ended=True)
+        lines.append(Line(text=f"already at their end: {words}"))
+    return [*lines, *(_ending(one) for one in failed[:LISTED_APART]), *_endings(facts.ended)]
 
 
 def chapter(before: Facts, after: Facts) -> list[Line]:
@@ -78,13 +86,16 @@ def chapter(before: Facts, after: Facts) -> list[Line]:
 
 
 def _endings(ended: Sequence[EndedVideo]) -> list[Line]:
-    published = [one for one in ended if one.state is VideoState.PUBLISHED]
-    others = [one for one in ended if one.state is not VideoState.PUBLISHED]
-    lines = [_ending(one) for one in others]
-    if len(published) <= LISTED_APART:
-        return [_ending(one) for one in published] + lines
-    rows = ", ".join(one.row_id for one in published)
-    return [Line(text=f"{len(published)} videos published: rows {rows}"), *lines]
+    """What nobody has to look into shares lines when there is much of it; every failure has its own."""
+    lines = []
+    for state, most in _TOGETHER.items():
+        alike = [one for one in ended if one.state is state]
+        if len(alike) > most:
+            rows = ", ".join(one.row_id for one in alike)
+            lines.append(Line(text=f"{len(alike)} videos {state}: rows {rows}"))
+        else:
+            lines += [_ending(one) for one in alike]
+    return [*lines, *(_ending(one) for one in ended if one.state not in _TOGETHER)]
 
 
 def _ending(one: EndedVideo) -> Line:
@@ -103,8 +114,6 @@ def _workers(before: Iterable[WorkerStatus], after: Iterable[WorkerStatus]) -> l
 
 
 def _words(videos: dict[VideoState, int], *, ended: bool = False) -> str:
-    from schemas.states import VIDEO_TERMINAL
-
     return ", ".join(f"{n} {state}" for state, n in videos.items() if n and (not ended or state in VIDEO_TERMINAL))
 
 
@@ -112,6 +121,37 @@ def shorten(text: str) -> str:
     """One line of bounded length."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+COORDINATES = Line(text="this run coordinates the campaign now")
+
+
+def looks_on(coordinator: str) -> Line:
+    """What a run says when another one coordinates."""
+    return Line(text=f"{coordinator} coordinates this campaign; this run looks on")
+
+
+def headline(facts: Facts, first: Facts | None = None) -> str:
+    """The campaign in one sentence; `first` is the look that time left is reckoned from."""
+    counts = facts.counts
+    said = f"{facts.campaign.name}: {counts.videos.get(VideoState.PUBLISHED, 0)} of {counts.total_videos} videos"
+    parts = [f"{said} published"]
+    parts += [f"{n} {state}" for state, n in counts.videos.items() if n and state in _WORTH_SAYING]
+    left = _time_left(first, facts)
+    if left is not None:
+        parts.append(f"about {clock(left)} left")
+    if counts.device_s:
+        wasted = f", {100 * counts.wasted_device_s / counts.device_s:.1f} % wasted" if counts.wasted_device_s else ""
+        parts.append(f"GPU time {clock(counts.device_s)}{wasted}")
+    return "; ".join(parts)
+
+
+def _time_left(first: Facts | None, facts: Facts) -> float | None:
+    """Seconds at the pace since `first`; None while it cannot be told."""
+    if first is None or facts.campaign.state not in CAMPAIGN_CLAIMABLE:
+        return None
+    made, took = facts.percent - first.percent, facts.now - first.now
+    return (100 - facts.percent) * took / made if made >= _PACE_PERCENT and took > 0 else None
 
 
 # -- tables --------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class LocalServer:
     port: int
     process: subprocess.Popen[bytes]
     log: Path
+    environ: Mapping[str, str]
 
     @property
     def ui_url(self) -> str:
@@ -49,6 +51,10 @@ class LocalServer:
                     fix=f"read {self.log}; if the port is taken, choose another with --port",
                 )
             time.sleep(0.2)
+
+    def start_again(self) -> None:
+        """On the same port, with what it knew; not yet answering."""
+        self.process = _spawn(self.port, self.log, self.environ)
 
     def stop(self) -> None:
         end(self.process, 15.0)
@@ -76,9 +82,13 @@ def start_server(settings: Settings, port: int) -> LocalServer:
         # An hour of sweeps written down in advance is work for nothing.
         "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT5M",
     }
+    return LocalServer(port=port, process=_spawn(port, log, environ), log=log, environ=environ)
+
+
+def _spawn(port: int, log: Path, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -87,7 +97,6 @@ def start_server(settings: Settings, port: int) -> LocalServer:
             # Ctrl-C reaches `callsheet` alone, which ends its children in order.
             start_new_session=True,
         )
-    return LocalServer(port=port, process=process, log=log)
 
 
 def end(process: subprocess.Popen[bytes], grace_s: float, how: signal.Signals = signal.SIGTERM) -> None:

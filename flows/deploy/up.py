@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from flows.campaign.handover import deliveries_folder
 from flows.deploy.file_server import FileServer
 from flows.deploy.local_pool import LocalPool
-from flows.deploy.server import end, start_server
+from flows.deploy.server import LocalServer, end, start_server
 from flows.inbox.place import inbox_url, open_inbox
 from flows.prefect_guard import refuse_open_server
 from flows.prefect_home import prefect_api_url, use_prefect
@@ -27,8 +28,8 @@ from storage.places import home_folder, open_ledger_of
 log = logging.getLogger("callsheet.up")
 
 TICK_S = 1.0
-RUNNER_STARTS = 10
-"""A runner that died so often is not started again."""
+MOST_DEATHS, LATELY_S = 10, 600.0
+"""A part that died so often within so many seconds is not started again."""
 RUNNER_GRACE_S = 20.0
 FLOW_GRACE_S = 30.0
 
@@ -49,8 +50,10 @@ def up(settings: Settings, *, port: int, workers: int, say: Callable[[str], None
             settings = settings.model_copy(update={"deliveries_url": files.url})
         use_settings(settings)
         ui = prefect_api_url(settings).removesuffix("/api")
+        server = None
         if not ui:
-            ui, settings = _serve_prefect(settings, port, started)
+            server, settings = _serve_prefect(settings, port, started)
+            ui = server.ui_url
         use_prefect(settings)
         open_inbox(settings)
         ledger = started.enter_context(closing(open_ledger_of(settings)))
@@ -63,13 +66,17 @@ def up(settings: Settings, *, port: int, workers: int, say: Callable[[str], None
         say(f"inbox    {inbox_url(settings)}")
         say(f"results  {settings.deliveries_url}")
         say("Ctrl-C ends all of it; what is under way is given back")
+        deaths = Deaths("the Prefect server")
         while True:
+            if server is not None and server.process.poll() is not None:
+                deaths.note(server.process.returncode, server.log)
+                server.start_again()
             runner.watch()
             pool.tick(ledger)
             time.sleep(TICK_S)
 
 
-def _serve_prefect(settings: Settings, port: int, started: ExitStack) -> tuple[str, Settings]:
+def _serve_prefect(settings: Settings, port: int, started: ExitStack) -> tuple[LocalServer, Settings]:
     use_prefect(settings)
     server = start_server(settings, port)
     started.callback(server.stop)
@@ -77,7 +84,22 @@ def _serve_prefect(settings: Settings, port: int, started: ExitStack) -> tuple[s
     settings = settings.model_copy(update={"prefect_api_url": server.api_url})
     os.environ["PREFECT_API_URL"] = server.api_url
     use_settings(settings)
-    return server.ui_url, settings
+    return server, settings
+
+
+class Deaths:
+    """How often a part died lately: one that cannot live is not started for ever."""
+
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._name, self._clock = name, clock
+        self._at: deque[float] = deque(maxlen=MOST_DEATHS)
+
+    def note(self, code: int, logfile: Path) -> None:
+        """Raises Permanent when it died too often within a few minutes."""
+        self._at.append(self._clock())
+        if len(self._at) == MOST_DEATHS and self._at[-1] - self._at[0] < LATELY_S:
+            raise Permanent(f"{self._name} ended {MOST_DEATHS} times in a row", fix=f"read {logfile}")
+        log.warning("%s ended with exit code %d; started again", self._name, code)
 
 
 class _Runner:
@@ -86,11 +108,10 @@ class _Runner:
     def __init__(self, logfile: Path) -> None:
         logfile.parent.mkdir(parents=True, exist_ok=True)
         self._logfile = logfile
-        self._starts = 0
+        self._deaths = Deaths("the runner")
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        self._starts += 1
         environ = {"PREFECT_RUNNER_POLL_FREQUENCY": "3"} | dict(os.environ)
         with self._logfile.open("ab") as output:
             return subprocess.Popen(
@@ -107,9 +128,7 @@ class _Runner:
         code = self._process.poll()
         if code is None:
             return
-        if self._starts >= RUNNER_STARTS:
-            raise Permanent(f"the runner ended {self._starts} times", fix=f"read {self._logfile}")
-        log.warning("the runner ended with exit code %d; started again", code)
+        self._deaths.note(code, self._logfile)
         self._process = self._start()
 
     def stop(self) -> None:

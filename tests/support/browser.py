@@ -57,6 +57,16 @@ def page(browser: Browser) -> Iterator[Page]:
     assert faults == []
 
 
+@pytest.fixture
+def visitor(browser: Browser) -> Iterator[Page]:
+    """A page of Prefect's own UI, whose console is not ours to judge."""
+    context = browser.new_context(viewport={"width": 1360, "height": 900})
+    opened = context.new_page()
+    opened.set_default_timeout(30_000)
+    yield opened
+    context.close()
+
+
 def until(page: Page, condition: str, *, within_s: float = 10.0) -> None:
     """Wait for a condition in the page's own words.
 

@@ -45,6 +45,7 @@ def main() -> None:
     use_prefect(settings)
     from prefect import flow
 
+    from flows.campaign.coordinator import Snapshot
     from flows.campaign.prefect_view import PrefectView
 
     with closing(open_ledger_of(settings)) as ledger:
@@ -55,9 +56,14 @@ def main() -> None:
 
         @flow(name="render-campaign", flow_run_name="render thousands", persist_result=False)
         def simulated() -> None:
-            with PrefectView(ledger.campaign(campaign_id), settings) as view:
+            def round_done() -> None:
+                now = ledger.campaign(campaign_id)
+                view.snapshot(Snapshot(campaign=now, counts=ledger.counts(campaign_id), observing=False, joining=0))
+
+            with PrefectView(ledger.campaign(campaign_id), settings, since=ledger.now()) as view:
                 for step in range(1, STEPS + 1):
                     advance(engine, ledger, campaign_id, videos * step / STEPS, failing=50)
+                    round_done()
                     time.sleep(settings.prefect_every_s)
                 ledger.set_state(campaign_id, CampaignState.DONE_WITH_ERRORS)
                 view.close()

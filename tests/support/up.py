@@ -10,12 +10,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flows.deploy.up import children
+from schemas.settings import Settings
+from storage.places import open_ledger_of
 from tests.support.cli import Cli, write_picture, write_sheet
 from tests.support.prefect_server import free_port
 
@@ -23,13 +26,31 @@ T = TypeVar("T")
 MOST_BUSY = 60
 
 QUICK = {
-    "CALLSHEET_INBOX_EVERY": "5",
+    "CALLSHEET_INBOX_EVERY": "10",
     "CALLSHEET_INBOX_QUIET_S": "1",
     "CALLSHEET_LEASE_TTL_S": "8",
     "CALLSHEET_PREFECT_EVERY_S": "0.5",
     "CALLSHEET_EXECUTOR": "inline",
+    "PREFECT_RUNNER_POLL_FREQUENCY": "1",
 }
 TOML = 'engine = "pattern"\nmodel = "humo-1.7B"\n'
+
+
+def standing(home: Path, name: str) -> dict[str, Any] | None:
+    """A campaign as the ledger has it: what `status --json` says, without a process for every look."""
+    if not (home / "ledger.db").is_file():
+        return None
+    with closing(open_ledger_of(Settings(home=str(home)))) as ledger:
+        for campaign in ledger.campaigns():
+            if campaign.name == name:
+                counts = ledger.counts(campaign.campaign_id)
+                said = json.loads(campaign.model_dump_json(include={"campaign_id", "state", "revision", "coordinator"}))
+                return said | {"jobs": _words(counts.jobs), "videos": _words(counts.videos)}
+    return None
+
+
+def _words(counts: Mapping[Any, int]) -> dict[str, int]:
+    return {state.value: n for state, n in counts.items()}
 
 
 def eventually(ask: Callable[[], T | None], *, within_s: float = 90, every_s: float = 0.5) -> T:
@@ -62,6 +83,8 @@ class PrefectApi:
                 error.close()
                 if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
                     raise
+            except (urllib.error.URLError, ConnectionError):
+                pass  # it is being started, or was killed and is started again
             time.sleep(1)
         raise AssertionError(f"busy {MOST_BUSY} times in a row: {path}")
 
@@ -93,6 +116,19 @@ class PrefectApi:
         assert len(found) == 1
         return str(found[0]["id"])
 
+    def deployment(self, flow: str) -> str:
+        return str(self.ask(f"/deployments/name/{flow}/callsheet", method="GET")["id"])
+
+    def start(self, flow: str, **parameters: object) -> str:
+        """A run of that flow's deployment, as a person's click begins it."""
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        return str(self.ask(f"/deployments/{self.deployment(flow)}/create_flow_run", body)["id"])
+
+    def events(self, resource: str) -> list[dict[str, Any]]:
+        """What happened to that resource, the earliest first."""
+        wanted = {"resource": {"id": [resource]}, "order": "ASC"}
+        return list(self.ask("/events/filter", {"filter": wanted, "limit": 50})["events"])
+
     def set_state(self, run_id: str, kind: str, name: str | None = None) -> None:
         state = {"type": kind, "name": name or kind.capitalize(), "message": None}
         self.ask(f"/flow_runs/{run_id}/set_state", {"state": state})
@@ -119,7 +155,11 @@ class Up:
         staging.rename(self.inbox / name)
 
     def campaign(self, name: str) -> dict[str, Any] | None:
-        return next((one for one in self.cli.json("status") if one["name"] == name), None)
+        return standing(self.cli.folder / "home", name)
+
+    def processes(self, of: int, *words: str) -> list[int]:
+        """Children of the process `of` in whose command line or environment all words stand."""
+        return [pid for pid in children(of) if all(word in _about(pid) for word in words)]
 
 
 @contextmanager
@@ -138,6 +178,13 @@ def serving(folder: Path, *, workers: int = 1, environ: Mapping[str, str] | None
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 130, errors[-3000:]
+
+
+def _about(pid: int) -> str:
+    with suppress(OSError):
+        said = [(Path("/proc") / str(pid) / name).read_bytes() for name in ("cmdline", "environ")]
+        return b" ".join(said).replace(b"\0", b" ").decode(errors="replace")
+    return ""
 
 
 def _has_deployments(api: PrefectApi) -> bool:

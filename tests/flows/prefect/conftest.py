@@ -1,6 +1,6 @@
 """What the tests of Prefect use."""
 
-from tests.support.browser import browser, page
+from tests.support.browser import browser, visitor
 from tests.support.prefect_server import prefect_server
 
-__all__ = ["browser", "page", "prefect_server"]
+__all__ = ["browser", "prefect_server", "visitor"]

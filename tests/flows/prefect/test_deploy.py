@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 
+from flows.deploy.automations import SILENT, automations
 from flows.deploy.catalogue import NIGHTLY, catalogue
 from schemas.errors import InvalidSettings
 from schemas.settings import Settings
 from tests.support.cli import NO_PREFECT, ROOT, Cli
 from tests.support.prefect_server import PrefectServer
-from tests.support.up import PrefectApi
+from tests.support.up import PrefectApi, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +39,7 @@ def test_again_changes_nothing(deployed: tuple[Cli, PrefectApi]) -> None:
     cli, api = deployed
     before = all_deployments(api)
     found = {one["name"]: one for one in api.ask("/automations/filter", {})}
+    assert len(found) == 2
     trouble = found["callsheet: campaigns in trouble"]
     changed = {
         key: trouble[key]
@@ -52,6 +55,34 @@ def test_again_changes_nothing(deployed: tuple[Cli, PrefectApi]) -> None:
     again = {one["name"]: one for one in api.ask("/automations/filter", {})}
     assert len(again) == len(found) == 2
     assert again[trouble["name"]]["actions"][0]["type"] == "run-deployment"
+
+
+def test_silence_is_seen(deployed: tuple[Cli, PrefectApi]) -> None:
+    """The server itself calls a run crashed that beat and then fell silent, and leaves one alone that ended."""
+    _, api = deployed
+    quick = Settings().model_copy(update={"heartbeat_s": 3})
+    silent = next(one for one in automations(quick) if one.name == SILENT)
+    quickly = api.ask("/automations/", silent.model_dump(mode="json") | {"name": "quickly silent"})
+    flow = api.ask("/flows/", {"name": "render-campaign"})
+    runs = [str(api.ask("/flow_runs/", {"flow_id": flow["id"], "state": {"type": "RUNNING"}})["id"]) for _ in range(2)]
+    api.ask("/events", [_heartbeat(run, flow["id"]) for run in runs])
+    api.set_state(runs[1], "COMPLETED")
+    eventually(lambda: api.run(runs[0])["state_type"] == "CRASHED")
+    api.ask(f"/automations/{quickly['id']}", method="DELETE")
+    assert "no sign of life" in api.run(runs[0])["state"]["message"]
+    assert api.run(runs[1])["state_type"] == "COMPLETED"
+
+
+def _heartbeat(run: str, flow: str) -> dict[str, Any]:
+    """As a flow's process sends it."""
+    related = {"prefect.resource.id": f"prefect.flow.{flow}", "prefect.resource.role": "flow"}
+    return {
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "prefect.flow-run.heartbeat",
+        "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
+        "related": [related | {"prefect.resource.name": "render-campaign"}],
+    }
 
 
 def test_forms_explain_themselves(deployed: tuple[Cli, PrefectApi]) -> None:
@@ -90,10 +121,12 @@ def test_a_night_with_a_clock_change_has_one_round(deployed: tuple[Cli, PrefectA
     begin = datetime.fromisoformat(day).replace(tzinfo=zone)
     end = datetime.combine(date.fromisoformat(day) + timedelta(days=1), begin.time(), zone)
     janitor = all_deployments(api)["janitor"]["id"]
-    span = {"start_time": begin.isoformat(), "end_time": end.isoformat(), "min_runs": 1, "max_runs": 800}
+    # The last moment counts as within.
+    last = end - timedelta(seconds=1)
+    span = {"start_time": begin.isoformat(), "end_time": last.isoformat(), "min_runs": 1, "max_runs": 800}
     for _ in range(2):
         api.ask(f"/deployments/{janitor}/schedule", span)
-    between = {"after_": begin.isoformat(), "before_": end.isoformat()}
+    between = {"after_": begin.isoformat(), "before_": last.isoformat()}
     found: list[dict[str, Any]] = []
     while page := api.ask(
         "/flow_runs/filter",

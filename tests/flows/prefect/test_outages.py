@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import ROOT, Cli, silent_rows
-from tests.support.outage import installation, judge, rendered, ride_out
+from tests.support.outage import installation, judge, rendered, ride_out, spring, start_without
 from tests.support.prefect_server import FallibleServer, fallible_server
 from tests.support.up import PrefectApi, eventually
 
@@ -42,6 +42,11 @@ def test_the_server_dies_in_the_middle_and_comes_back(tmp_path: Path, server: Fa
     """The campaign ends while the server is away; afterwards its run, trackers, progress and log are right."""
     seen = ride_out(tmp_path, server, rows=6, away_s=0, prompt="slowly [slow=0.05]")
     judge(seen, 6)
+
+
+def test_the_server_is_away_at_the_start(tmp_path: Path, server: FallibleServer) -> None:
+    """The campaign begins without Prefect; Prefect, back before its end, shows it as if it had been there."""
+    judge(start_without(tmp_path, server, rows=6), 6)
 
 
 def test_a_killed_flow_is_shown_as_crashed_and_another_takes_over(tmp_path: Path, server: FallibleServer) -> None:
@@ -87,16 +92,24 @@ def test_a_false_verdict_on_a_living_run_is_taken_back(tmp_path: Path, server: F
     assert "it is alive" in api.log(run_id)
 
 
-def test_two_runs_for_one_campaign_render_once(tmp_path: Path, server: FallibleServer) -> None:
-    """One coordinates, the other looks on; nothing is rendered twice and the artifacts are one set."""
-    cli = installation(tmp_path, server, silent_rows(6, prompt="twice [slow=0.05]"))
+def test_the_first_of_two_runs_becomes_an_observer(tmp_path: Path, server: FallibleServer) -> None:
+    """One coordinates, the other looks on; when the first falls silent the second takes over, and the first, alive
+    again, looks on. Nothing is rendered twice and the artifacts are one set."""
+    cli = installation(tmp_path, server, silent_rows(12, prompt="twice [slow=0.3]"))
     api = PrefectApi(url=server.api_url)
-    submitted = cli.json("submit", "spring.csv", "--yes")
-    both = [cli.start("run", "spring.csv", "--out", f"out{n}", "--yes") for n in (1, 2)]
-    for process in both:
-        _, errors = process.communicate(timeout=240)
-        assert process.returncode == 0, errors[-2000:]
-    assert [row["attempts"] for row in cli.json("rows", "spring")] == [1] * 6
-    logs = [api.log(str(run["id"])) for run in api.runs("render spring")[:2]]
-    assert sum("this run looks on" in log for log in logs) == 1
-    assert len(api.artifacts(str(submitted["campaign_id"]))) <= 10
+    known = {run["id"] for run in api.runs("render spring")}
+    with cli.start("run", "spring.csv", "--out", "out1", "--yes") as first:
+        began = eventually(lambda: [r for r in api.runs("render spring") if r["id"] not in known])[0]
+        before = eventually(lambda: rendered(cli) >= 1 and spring(cli)["coordinator"])
+        os.kill(first.pid, signal.SIGSTOP)
+        with cli.start("run", "spring.csv", "--out", "out2", "--yes") as second:
+            eventually(lambda: spring(cli)["coordinator"] not in (before, ""), every_s=0.1)
+            os.kill(first.pid, signal.SIGCONT)
+            for process in (first, second):
+                _, errors = process.communicate(timeout=240)
+                assert process.returncode == 0, errors[-2000:]
+    assert [row["attempts"] for row in cli.json("rows", "spring")] == [1] * 12
+    runs = [run for run in api.runs("render spring") if run["id"] not in known]
+    assert [run["state_type"] for run in runs] == ["COMPLETED"] * 2
+    assert "this run looks on" in api.log(str(began["id"]))
+    assert len(api.artifacts(str(spring(cli)["campaign_id"]))) <= 10

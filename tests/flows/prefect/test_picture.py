@@ -88,6 +88,8 @@ def test_the_story_names_its_rows() -> None:
     first = chapter(before, many)[0].text
     assert first.startswith("30 videos published: rows r0, ")
     assert first.endswith(", r29")
+    gone = replace(facts(cancelled=3), ended=tuple(ended(f"r{n}", _V.CANCELLED) for n in range(3)))
+    assert chapter(before, gone)[0].text == "3 videos cancelled: rows r0, r1, r2"
     assert opening(before)[0].text == "campaign spring is running: 30 rows, 30 videos, 0 clips"
 
 
