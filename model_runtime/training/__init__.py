@@ -1,0 +1,1 @@
+"""Training a HuMo: the data that it learns from, and how."""
