@@ -83,7 +83,9 @@ class Deck:
     def fire(self, index: int, pid: int, note: Mapping[str, Any]) -> bool:
         """Write the kill down and do it; False when another process was quicker."""
         with self._locked():
-            if len(self.fired) != index:
+            fired = self.fired
+            # Who was killed a moment ago may still be there to be found; dying twice would count for two.
+            if len(fired) != index or any(one["pid"] == pid and one["signal"] == "SIGKILL" for one in fired):
                 return False
             card = self.cards[index]
             line = {"point": card.name, "signal": card.signal, "for_s": card.for_s, "pid": pid, "at": time.time()}
