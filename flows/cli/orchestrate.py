@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def inbox(home: o.Home = None, as_json: o.Json = False) -> int:
     """What lies in the inbox, and why it waits."""
-    from flows.inbox.place import inbox_url, open_inbox
+    from flows.inbox.place import inbox_url, open_inbox, place_of
     from flows.inbox.sweep import look
 
     settings = o.settings_from(home)
@@ -37,7 +37,7 @@ def inbox(home: o.Home = None, as_json: o.Json = False) -> int:
         drops = [{"sheet": one.name, "why": one.why, "until": one.until} for one in found]
         emit_json({"inbox": inbox_url(settings), "drops": drops})
         return 0
-    say(f"inbox {inbox_url(settings)}, swept every {settings.inbox_every:.0f} s by `callsheet up`")
+    say(f"inbox {place_of(inbox_url(settings))}, swept every {settings.inbox_every:.0f} s by `callsheet up`")
     if found:
         table(["sheet", "waits because", "until"], [(one.name, one.why, _moment(one.until)) for one in found])
     else:
@@ -106,6 +106,8 @@ def ui(
     home: o.Home = None,
 ) -> int:
     """Open the Prefect UI: of the configured server, else of the runs that this installation made."""
+    from flows.campaign.handover import deliveries_folder
+    from flows.deploy.file_server import FileServer
     from flows.deploy.server import start_server
     from flows.prefect_guard import refuse_open_server
     from flows.prefect_home import prefect_api_url, use_prefect
@@ -121,6 +123,8 @@ def ui(
     signal.signal(signal.SIGTERM, _as_interrupt)
     use_prefect(settings)
     os.environ.pop("PREFECT_API_URL", None)
+    # Links of past runs lead there.
+    files = None if settings.deliveries_url else FileServer(deliveries_folder(settings), port + 1)
     server = start_server(settings, port)
     try:
         server.wait()
@@ -130,6 +134,8 @@ def ui(
         server.process.wait()
     finally:
         server.stop()
+        if files is not None:
+            files.stop()
     return 0
 
 

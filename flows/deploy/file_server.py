@@ -11,6 +11,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
+from flows.deploy.server import refuse_taken
+
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)$")
 
 
@@ -60,9 +62,14 @@ class _Handler(SimpleHTTPRequestHandler):
 
 
 class FileServer:
-    """Serves `folder` from a thread until it is stopped."""
+    """Serves `folder` from a thread until it is stopped.
+
+    Raises:
+        Permanent: something else listens on that port.
+    """
 
     def __init__(self, folder: Path, port: int) -> None:
+        refuse_taken(port)
         folder.mkdir(parents=True, exist_ok=True)
         self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, directory=str(folder)))
         self._thread = threading.Thread(target=self._server.serve_forever, name="file-server", daemon=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -60,8 +61,31 @@ class LocalServer:
         end(self.process, 15.0)
 
 
+def refuse_taken(port: int) -> None:
+    """A server of somebody else would answer in the place of ours.
+
+    Raises:
+        Permanent: something listens there.
+    """
+    with socket.socket() as probe:
+        # As servers do: what a server left behind a moment ago is in nobody's way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise Permanent(
+                f"port {port} cannot be had: {error.strerror}",
+                fix="choose another with --port; the next one is used too",
+            ) from error
+
+
 def start_server(settings: Settings, port: int) -> LocalServer:
-    """Started, not yet answering."""
+    """Started, not yet answering.
+
+    Raises:
+        Permanent: something else listens on that port.
+    """
+    refuse_taken(port)
     home = home_folder(settings) / "prefect"
     logs = home_folder(settings) / "logs"
     for folder in (home, logs):

@@ -9,15 +9,15 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from flows.campaign.handover import deliveries_folder
 from flows.deploy.file_server import FileServer
 from flows.deploy.local_pool import LocalPool
 from flows.deploy.server import LocalServer, end, start_server
-from flows.inbox.place import inbox_url, open_inbox
+from flows.inbox.place import inbox_url, open_inbox, place_of
 from flows.prefect_guard import refuse_open_server
 from flows.prefect_home import prefect_api_url, use_prefect
 from flows.where import use_settings
@@ -42,7 +42,7 @@ def up(settings: Settings, *, port: int, workers: int, say: Callable[[str], None
         Permanent: a part does not start.
     """
     refuse_open_server(settings)
-    with ExitStack() as started:
+    with ExitStack() as started, _said(say):
         files = None
         if not settings.deliveries_url:
             files = FileServer(deliveries_folder(settings), port + 1)
@@ -52,6 +52,7 @@ def up(settings: Settings, *, port: int, workers: int, say: Callable[[str], None
         ui = prefect_api_url(settings).removesuffix("/api")
         server = None
         if not ui:
+            say(f"starting Prefect on port {port}; its log is {home_folder(settings) / 'logs'}")
             server, settings = _serve_prefect(settings, port, started)
             ui = server.ui_url
         use_prefect(settings)
@@ -63,7 +64,7 @@ def up(settings: Settings, *, port: int, workers: int, say: Callable[[str], None
         runner = _Runner(logs / "runner.log")
         started.callback(runner.stop)
         say(f"Prefect  {ui}")
-        say(f"inbox    {inbox_url(settings)}")
+        say(f"inbox    {place_of(inbox_url(settings))}")
         say(f"results  {settings.deliveries_url}")
         say("Ctrl-C ends all of it; what is under way is given back")
         deaths = Deaths("the Prefect server")
@@ -74,6 +75,16 @@ def up(settings: Settings, *, port: int, workers: int, say: Callable[[str], None
             runner.watch()
             pool.tick(ledger)
             time.sleep(TICK_S)
+
+
+@contextmanager
+def _said(say: Callable[[str], None]) -> Iterator[None]:
+    """An orderly end takes its time: nobody should wait for it in silence."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("ending; what is under way is given back")
+        raise
 
 
 def _serve_prefect(settings: Settings, port: int, started: ExitStack) -> tuple[LocalServer, Settings]:

@@ -71,6 +71,12 @@ def inbox_url(settings: Settings) -> str:
     return (home_folder(settings) / "inbox").as_uri()
 
 
+def place_of(url: str) -> str:
+    """The address as a person uses it: a folder's path without percent signs."""
+    address = urlsplit(url)
+    return unquote(address.path) if address.scheme == "file" else url
+
+
 def open_inbox(settings: Settings) -> InboxPlace:
     """The installation's inbox.
 

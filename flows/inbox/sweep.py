@@ -128,6 +128,8 @@ def reports(name: str, error: CallsheetError, problems: tuple[RowProblem, ...]) 
     lines = [f"# {name} was refused", "", error.message, ""]
     if error.fix:
         lines += [f"Fix: {error.fix}", ""]
+        if "--engine" in error.fix:
+            lines += ['A sheet in the inbox has no options: `campaign.toml` beside it says `engine = "..."`.', ""]
     lines += [f"- {group}" for group in group_problems(problems)]
     if problems:
         lines += ["", "| line | row_id | column | problem | fix |", "|---:|---|---|---|---|"]

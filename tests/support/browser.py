@@ -8,7 +8,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+# A busy machine paints late; what is never painted fails all the same.
+expect.set_options(timeout=30_000)
 
 QUIET = (
     "--no-sandbox",

@@ -13,7 +13,8 @@ import yaml
 
 from flows.deploy.automations import SILENT, automations
 from flows.deploy.catalogue import NIGHTLY, catalogue
-from schemas.errors import InvalidSettings
+from flows.deploy.up import MOST_DEATHS, Deaths
+from schemas.errors import InvalidSettings, Permanent
 from schemas.settings import Settings
 from tests.support.cli import NO_PREFECT, ROOT, Cli
 from tests.support.prefect_server import PrefectServer
@@ -153,6 +154,29 @@ def test_the_nightly_minute_exists_once_in_every_zone() -> None:
         for n in range(3 * 366):
             local = datetime(2026, 1, 1, int(hour), int(minute), tzinfo=zone) + timedelta(days=n)
             assert local.utcoffset() == local.replace(fold=1).utcoffset(), (name, local)
+
+
+def test_a_taken_port_is_said(tmp_path: Path, prefect_server: PrefectServer) -> None:
+    """Neither `up` nor `ui` takes a server that happens to be there for its own."""
+    taken = int(prefect_server.ui_url.rpartition(":")[2])
+    cli = Cli(folder=tmp_path, prefect="")
+    for command in (("up", "--port", taken), ("up", "--port", taken - 1), ("ui", "--no-browser", "--port", taken)):
+        done = cli(*command)
+        assert (done.returncode, f"port {taken} cannot be had" in done.stderr) == (1, True)
+
+
+def test_a_part_that_cannot_live_is_given_up() -> None:
+    """Ten deaths within ten minutes are too many; ten in a night are not."""
+    now = 0.0
+    slowly, quickly = (Deaths("a part", clock=lambda: now) for _ in range(2))
+    for _ in range(30):
+        now += 3600
+        slowly.note(1, Path("its.log"))
+    for _ in range(MOST_DEATHS - 1):
+        now += 1
+        quickly.note(1, Path("its.log"))
+    with pytest.raises(Permanent, match="a part ended 10 times"):
+        quickly.note(1, Path("its.log"))
 
 
 def test_deploy_says_what_is_missing(tmp_path: Path) -> None:
