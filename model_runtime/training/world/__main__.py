@@ -76,7 +76,7 @@ def _world(arguments: argparse.Namespace) -> World:
 
 def _save(picture: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, quality=82)
+    picture.save(path, quality=60, optimize=True)
 
 
 if __name__ == "__main__":

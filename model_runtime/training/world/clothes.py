@@ -34,7 +34,8 @@ COLOURS: dict[Colour, Rgb] = {
     Colour.BLACK: (34, 34, 40),
 }
 
-_SHOULDERS = mirrored(points("0,18 5.5,17.2 12,19.2 20,21.6 25,26 27.5,34 28.5,60 0,60"))
+_SIDE = points("5.5,17.2 12,19.2 20,21.6 25,26 27.5,34")
+"""From the neck down over the shoulder."""
 
 
 def draw_body(person: Person) -> None:
@@ -43,7 +44,9 @@ def draw_body(person: Person) -> None:
     if person.role.clothes is Clothes.HOODIE:
         hood = mirrored(points("0,12.5 8,13 14,17.5 14.5,21.5 6,25 0,25"))
         person.rig.add_fixed(smooth(hood, steps=4), mix(colour, BLACK, 0.3), part=Part.PERSON)
-    person.rig.add_fixed(_SHOULDERS, person.paint(colour, 29, 36, 0.22), part=Part.PERSON)
+    hem = max(36.0, person.rig.lowest + 2)
+    outline = mirrored(np.concatenate([points("0,18"), _SIDE, points(f"28.5,{hem} 0,{hem}")]))
+    person.rig.add_fixed(outline, person.paint(colour, 29, (hem - 17) / 2, 0.22), part=Part.PERSON)
     for side in (-1, 1):
         fold = smooth(points(f"{side * 18},27 {side * 19.2},33 {side * 18.6},44"), closed=False)
         person.rig.add_fixed(stroke(fold, 0.8), _darker(colour))
@@ -76,7 +79,7 @@ def _inside(outline: Points) -> Points:
 
 
 def _stripes(person: Person, colour: Rgb) -> None:
-    for y in np.arange(21.4, 60, 4.6):
+    for y in np.arange(21.4, person.rig.lowest, 4.6):
         x = np.linspace(-28, 28, 9)
         sag = y + 1.2 - 1.2 * (x / 28) ** 2
         path = np.concatenate([np.stack([x, sag], -1), np.stack([x, sag + 2.1], -1)[::-1]])
@@ -85,7 +88,7 @@ def _stripes(person: Person, colour: Rgb) -> None:
 
 
 def _dots(person: Person, colour: Rgb) -> None:
-    for row, y in enumerate(np.arange(21.8, 60, 4.4)):
+    for row, y in enumerate(np.arange(21.8, person.rig.lowest, 4.4)):
         for x in np.arange(-27.5 + 2.75 * (row % 2), 28, 5.5):
             if abs(x) < np.interp(y, [18, 21.6, 26, 34, 60], [11, 18, 23, 25.6, 27]):
                 person.rig.add_fixed(ellipse(float(x), float(y), 1.35, 1.35, 12), _contrast(colour))

@@ -174,7 +174,9 @@ def _layers(actor: Actor, canvas: _Canvas, place: int) -> tuple[list[Layer], lis
     person = Person(
         actor.identity, actor.role, rig, actor.opening, actor.width, np.broadcast_to(acting.lids, frames), acting.gaze
     )
-    still = replace(person, rig=Rig(scale, origin, np.zeros((1, 2)), np.zeros(1), np.zeros((1, 2)), place))
+    lowest = (canvas.size[1] - origin[1]) / scale
+    at_rest = np.zeros((1, 2)), np.zeros(1), np.zeros((1, 2))
+    still = replace(person, rig=Rig(scale, origin, *at_rest, place, lowest))
     draw_body(still)
     for draw_part in _FROM_BACK_TO_FRONT:
         draw_part(person)

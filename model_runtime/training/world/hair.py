@@ -54,8 +54,11 @@ def draw_front_hair(person: Person) -> None:
     side_y, line = _HAIRLINES[style]
     top = person.skull.over_the_top(side_y, 1.08)
     paint = person.paint(person.hair, person.skull.rx + 1.5, person.skull.ry + 2, 0.32)
-    forehead = points(line) * (person.skull.rx * 0.985, 1)
-    person.rig.add(np.concatenate([top, smooth(forehead, closed=False, steps=4)]), paint, part=Part.PERSON, depth=0.12)
+    forehead = smooth(points(line) * (person.skull.rx * 0.985, 1), closed=False, steps=4)
+    # Its shadow tells blond from tanned and ginger from brown.
+    shadow = stroke(forehead[4:-5] * (0.97, 1) + np.array([0, 0.5]), 1.3)
+    person.rig.add(shadow, mix(person.skin, (50, 20, 16), 0.4), depth=0.12)
+    person.rig.add(np.concatenate([top, forehead]), paint, part=Part.PERSON, depth=0.12)
     light = mix(person.hair, WHITE, 0.28)
     if style in {Hair.CROP, Hair.BUN, Hair.LONG, Hair.BOB} and not hat:
         gleam = smooth(points(f"-9,{-person.skull.ry * 0.62} -5,{-person.skull.ry * 0.82} "

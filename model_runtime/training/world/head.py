@@ -67,7 +67,7 @@ def _dropped(person: Person, outline: Points) -> Points:
 
 
 def draw_beard(person: Person) -> None:
-    skull, colour = person.skull, mix(person.hair, BLACK, 0.12)
+    skull, colour = person.skull, mix(person.hair, BLACK, 0.16)
     if person.identity.beard is Beard.FULL:
         jaw = skull.at(np.linspace(-0.06, math.pi + 0.06, 26), 1.03)
         edge = skull.rx - 2.6

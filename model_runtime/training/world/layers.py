@@ -73,6 +73,8 @@ class Rig:
     turn: Points
     """[frames, 2]: yaw and pitch as how many units the nearest part of the face moves."""
     place: int
+    lowest: float = 64.0
+    """Units below the head's centre that can be seen."""
     layers: list[Layer] = field(default_factory=list)
 
     PIVOT = (0.0, 13.0)
@@ -153,7 +155,7 @@ def _relief(depth: float) -> NDArray[np.float32]:
     return np.asarray(light[..., None], np.float32)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=96)
 def shaded(ball: Ball) -> Image.Image:
     """The paint of a rounded thing."""
     tones = np.asarray(ball.colour, np.float32) * _relief(ball.depth)

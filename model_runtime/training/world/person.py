@@ -19,16 +19,16 @@ from model_runtime.training.world.vocabulary import FaceShape, HairColour, Skin
 SKINS: dict[Skin, Rgb] = {
     Skin.PORCELAIN: (255, 226, 208),
     Skin.PEACH: (244, 190, 156),
-    Skin.OLIVE: (218, 168, 112),
+    Skin.OLIVE: (212, 160, 116),
     Skin.TAN: (186, 124, 78),
-    Skin.BROWN: (136, 84, 54),
+    Skin.BROWN: (146, 92, 62),
     Skin.EBONY: (88, 54, 40),
 }
 HAIR_COLOURS: dict[HairColour, Rgb] = {
     HairColour.BLACK: (34, 30, 36),
-    HairColour.BROWN: (104, 62, 32),
-    HairColour.BLOND: (238, 200, 96),
-    HairColour.GINGER: (206, 92, 28),
+    HairColour.BROWN: (92, 48, 22),
+    HairColour.BLOND: (250, 216, 100),
+    HairColour.GINGER: (216, 70, 20),
     HairColour.SILVER: (196, 200, 208),
     HairColour.TEAL: (24, 148, 156),
 }
@@ -101,6 +101,7 @@ class Person:
 
     def paint(self, colour: Rgb, half_width: float, half_height: float, depth: float = 0.2) -> Image.Image:
         """Rounded paint that covers a part of this half size however the head turns."""
-        # In steps of 16 pixels, so that the reliefs are shared between clips.
-        side = [math.ceil(2.4 * half * self.rig.scale / 16) * 16 + 32 for half in (half_width, half_height)]
-        return shaded(Ball(colour, max(side), max(side), depth))
+        halves = half_width + 0.28 * half_height, half_height + 0.28 * half_width
+        # In steps of 32 pixels, so that clips share their paint.
+        width, height = (math.ceil((2.1 * half * self.rig.scale + 8) / 32) * 32 for half in halves)
+        return shaded(Ball(colour, width, height, depth))

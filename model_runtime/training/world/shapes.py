@@ -18,17 +18,19 @@ BLACK: Rgb = (0, 0, 0)
 
 def mix(a: Rgb, b: Rgb, share: float) -> Rgb:
     """`a` with `share` of `b`."""
-    red, green, blue = (round(x + (y - x) * share) for x, y in zip(a, b, strict=True))
-    return red, green, blue
+    return round(a[0] + (b[0] - a[0]) * share), round(a[1] + (b[1] - a[1]) * share), round(a[2] + (b[2] - a[2]) * share)
 
 
 def luma(colour: Rgb) -> float:
     return (0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]) / 255
 
 
+@lru_cache(maxsize=512)
 def points(text: str) -> Points:
-    """`x,y x,y ...`."""
-    return np.array([[float(number) for number in pair.split(",")] for pair in text.split()])
+    """`x,y x,y ...`; read-only, as it is shared."""
+    found = np.array([[float(number) for number in pair.split(",")] for pair in text.split()])
+    found.flags.writeable = False
+    return found
 
 
 @lru_cache(maxsize=8)
@@ -55,7 +57,8 @@ def rounded_box(x: float, y: float, half_width: float, half_height: float, power
 
 def stroke(path: Points, width: float) -> Points:
     """The outline of a line of this width along the path, with square ends."""
-    ahead = np.gradient(path, axis=0)
+    ahead = np.empty_like(path)
+    ahead[1:-1], ahead[0], ahead[-1] = path[2:] - path[:-2], path[1] - path[0], path[-1] - path[-2]
     across = np.stack([-ahead[:, 1], ahead[:, 0]], -1)
     across *= width / 2 / (np.linalg.norm(across, axis=1, keepdims=True) + 1e-9)
     return np.concatenate([path + across, (path - across)[::-1]])
