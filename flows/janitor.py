@@ -68,14 +68,20 @@ def is_coordinated(ledger: Ledger, campaign: Campaign) -> bool:
     return False
 
 
-def remove_orphans(ledger: Ledger, store: ObjectStore, *, older_than_s: float = ORPHAN_AGE_S) -> int:
+def remove_orphans(
+    ledger: Ledger,
+    store: ObjectStore,
+    *,
+    older_than_s: float = ORPHAN_AGE_S,
+    clock: Callable[[], float] = time.time,
+) -> int:
     """Delete stored objects that nothing points to and that are older than two days; how many.
 
     Raises:
         Permanent: store or ledger answer out of order; nothing more is deleted.
     """
     count = 0
-    for found in find_orphans(store, _keys(ledger), older_than_s=older_than_s, now=time.time()):
+    for found in find_orphans(store, _keys(ledger), older_than_s=older_than_s, now=clock()):
         store.delete(found.key)
         count += 1
     return count

@@ -21,7 +21,7 @@ from storage.ledger.sql.database import Database, Tx
 from storage.ledger.sql.ledger import SqlLedger
 from storage.ledger.sql.trouble import Patience
 from tests.simulation.fate import Fate
-from tests.simulation.world import Process, World
+from tests.simulation.world import Call, Process, World
 
 T = TypeVar("T")
 
@@ -34,12 +34,15 @@ def _engine() -> tuple[sa.Engine, sqlite3.Connection, bytes]:
     """One engine for all schedules of this process, so that statements are compiled once; and an empty ledger."""
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA foreign_keys=ON")
-    engine = sa.create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+    engine = sa.create_engine(
+        "sqlite://", creator=lambda: connection, poolclass=StaticPool, pool_reset_on_return=None, hide_parameters=True
+    )
 
-    def begin(conn: sa.Connection) -> None:
-        conn.exec_driver_sql("BEGIN IMMEDIATE")
+    def begin(_raw: object) -> None:
+        connection.execute("BEGIN IMMEDIATE")
 
-    sa.event.listen(engine, "begin", begin)
+    # By the shortest way: there are hundreds of transactions in a schedule.
+    engine.dialect.do_begin = begin  # type: ignore[method-assign, assignment]
     schema.upgrade(engine)
     return engine, connection, connection.serialize()
 
@@ -52,23 +55,29 @@ class Bank:
         self.raw.deserialize(empty)
         self.raw.execute("PRAGMA foreign_keys=ON")
         self._world = world
-        self._copies: deque[bytes] = deque(maxlen=KEPT)
+        self._copies: deque[tuple[str, bytes]] = deque(maxlen=KEPT)
+        """After each commit: the verb, and all of the database."""
         self.keeps_copies = False
-        self.on_commit: list[Callable[[str, Lease | None], None]] = []
+        self.on_commit: list[Callable[[Call], None]] = []
         self.on_restore: list[Callable[[], None]] = []
 
-    def committed(self, verb: str, lease: Lease | None) -> None:
+    def committed(self, call: Call) -> None:
         if self.keeps_copies:
-            self._copies.append(self.raw.serialize())
+            self._copies.append((call.verb, self.raw.serialize()))
         for tell in self.on_commit:
-            tell(verb, lease)
+            tell(call)
+
+    def since_a_claim(self) -> int:
+        """How many commits are to be lost so that the last claim is among them; a claim without work counts not."""
+        verbs = [verb for verb, _ in reversed(self._copies)]
+        return verbs.index("claim") + 1 if "claim" in verbs else 1
 
     def lose(self, commits: int) -> None:
         """Put an older copy in place of the database, as after a disaster."""
         if commits < len(self._copies):
             for _ in range(commits):
                 self._copies.pop()
-            self.raw.deserialize(self._copies[-1])
+            self.raw.deserialize(self._copies[-1][1])
             self.raw.execute("PRAGMA foreign_keys=ON")
             self._world.note("ledger", f"LOST its last {commits} commits")
             for tell in self.on_restore:
@@ -109,12 +118,13 @@ class _Door(Database):
         self._world = world
 
     def _once(self, work: Callable[[Tx], T], options: dict[str, Any], *, keep: bool) -> T:
-        verb, lease = self._world.call
+        call = self._world.call
+        verb = call.verb
         self._on_the_way()
         if self._fate.strikes("refused") or (verb == "heartbeat" and self._fate.strikes("heartbeat_lost")):
             self._world.note(self._process.name, f"{verb}: refused")
             raise _away()
-        result = self._commit(work, options, keep=keep, verb=verb, lease=lease)
+        result = self._commit(work, options, keep=keep, call=call)
         if self._fate.strikes("unanswered"):
             self._world.note(self._process.name, f"{verb}: done, but unanswered")
             self._on_the_way()
@@ -124,28 +134,27 @@ class _Door(Database):
 
     def _on_the_way(self) -> None:
         self._fate.pass_by(self._process)
-        self._world.suspend(self._fate.delay())
+        self._world.suspend(self._fate.delay() + self._fate.dawdle(self._process))
         if not self._process.alive:
             raise AssertionError("a dead process reached the ledger")
         if self._process.cut_off_until > self._world.now:
             self._world.suspend(1.0)
             raise _away()
 
-    def _commit(
-        self, work: Callable[[Tx], T], options: dict[str, Any], *, keep: bool, verb: str, lease: Lease | None
-    ) -> T:
+    def _commit(self, work: Callable[[Tx], T], options: dict[str, Any], *, keep: bool, call: Call) -> T:
+        lease, who = call.lease, f"{call.verb} of {self._process.name}"
         holds = lease is None or self._bank.in_force(lease)
         before = self._bank.raw.total_changes
         try:
             result = super()._once(work, options, keep=keep)
         except LeaseLost:
             if lease is not None and holds:
-                self._world.blame(f"{verb} of {self._process.name} was told that its lease is lost, but it holds")
+                self._world.blame("a_lease_in_force_is_honoured", f"{who} was told that its lease is lost")
             raise
         if self._bank.raw.total_changes != before and keep:
             if not holds:
-                self._world.blame(f"{verb} of {self._process.name} wrote under a lease that was lost")
-            self._bank.committed(verb, lease)
+                self._world.blame("a_late_write_changes_nothing", f"{who} wrote under a lease that was lost")
+            self._bank.committed(call)
         return result
 
 
@@ -169,7 +178,7 @@ class Teller:
         def call(*args: Any, **kw: Any) -> Any:
             lease = args[0] if args and isinstance(args[0], Lease) else None
             try:
-                with self._world.calling(verb, lease):
+                with self._world.calling(Call(verb, lease, kw.get("coordinator_epoch"))):
                     answer = method(*args, **kw)
             except LeaseLost as error:
                 self._answered_lost(verb, lease)
@@ -182,7 +191,8 @@ class Teller:
                 self._say(verb, lease, type(error).__name__, error.message)
                 raise
             except Exception as error:
-                self._world.blame(f"{verb} of {self._process.name} raised {type(error).__name__}: {error}")
+                said = f"{verb} of {self._process.name} raised {type(error).__name__}: {error}"
+                self._world.blame("a_verb_raises_what_it_says", said)
                 raise
             self._say(verb, lease, *(answer if isinstance(answer, tuple) else (answer,)))
             return answer
@@ -191,7 +201,8 @@ class Teller:
 
     def _answered_lost(self, verb: str, lease: Lease | None) -> None:
         if lease is not None and self._bank.ended_by(lease) == verb:
-            self._world.blame(f"{verb} ended attempt {lease.attempt_id[:8]}, but when asked again knew nothing of it")
+            said = f"{verb} ended attempt {lease.attempt_id[:8]}, but when asked again knew nothing of it"
+            self._world.blame("asked_again_it_answers_the_same", said)
 
     def _say(self, verb: str, lease: Lease | None, *answer: object) -> None:
         of = (_Told(lease),) if lease else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,10 +21,15 @@ class Fate:
     terminate: dict[str, Callable[[], None]] = field(default_factory=dict)
     """By process: SIGTERM."""
     hung: set[str] = field(default_factory=set)
+    struck: Counter[str] = field(default_factory=Counter)
+    """How often each kind of mishap happened."""
 
     def strikes(self, kind: str) -> bool:
         chance: float = getattr(self.mishaps, kind)
-        return chance > 0 and self.world.now < self.until and self.world.random.random() < chance
+        strikes = chance > 0 and self.world.now < self.until and self.world.random.random() < chance
+        if strikes:
+            self.struck[kind] += 1
+        return strikes
 
     def pass_by(self, process: Process) -> None:
         """A point at which a process may be killed, stopped, told to go or cut off."""
@@ -50,6 +56,13 @@ class Fate:
         """Seconds on the way to a server or back: mostly some milliseconds, now and then seconds."""
         draw = self.world.random.random()
         return 0.002 + 0.03 * draw if draw < 0.95 else 60.0 * (draw - 0.95)
+
+    def dawdle(self, process: Process) -> float:
+        """Seconds that the way to the ledger or back takes now and then: what was read is old when it is used."""
+        if not self.strikes("dawdle"):
+            return 0.0
+        process.excuse("DAWDLES")
+        return self.world.random.uniform(1.0, 0.8 * self.ttl)
 
     def _span(self, least: float, most: float) -> float:
         return min(self.world.random.uniform(least, most) * self.ttl, max(0.0, self.until - self.world.now))

@@ -50,9 +50,9 @@ class _Joining:
 
 
 class _Executor:
-    """Takes one join at a time; its processes outlive the flow when it is killed, as Dask's do."""
+    """Takes two joins at a time; its processes outlive the flow when it is killed, as Dask's do."""
 
-    slots = 1
+    slots = 2
 
     def __init__(self, flow: Process, warehouse: Warehouse, fate: Fate, scratch: Path) -> None:
         self._flow = flow

@@ -1,14 +1,15 @@
 """What must hold after every event, whatever went wrong: the guarantee of the ledger, stated once.
 
 Each invariant is a function of the ledger's rows before and after, and of what the store holds. The rows are read
-without any of the ledger's own code.
+without any of the ledger's own code. What only the doors to the ledger, a process or the end of a schedule can see is
+in `WATCHED`, and blamed from there.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -17,11 +18,11 @@ from schemas.clip import Clip, Publication
 from schemas.lease import Lease
 from schemas.object_ref import ObjectRef
 from schemas.retry import RetryPolicy
-from schemas.states import VIDEO_TERMINAL, CampaignState, VideoState
+from schemas.states import CAMPAIGN_CLAIMABLE, INTERRUPTIONS, VIDEO_TERMINAL, CampaignState, VideoState
 from tests.simulation.bank import Bank
 from tests.simulation.film import clips_of
 from tests.simulation.warehouse import Warehouse
-from tests.simulation.world import EPOCH, World
+from tests.simulation.world import EPOCH, Call, World
 
 Row = Mapping[str, Any]
 Table = dict[Any, Row]
@@ -61,24 +62,35 @@ EMPTY = Rows(campaigns={}, videos={}, sheet={}, jobs={}, clips={}, attempts={})
 _QUERIES = {
     "campaigns": "SELECT campaign_id AS key, state, revision, coordinator, coordinator_epoch, coordinator_expires_at"
     " FROM campaign",
-    "videos": "SELECT video_id AS key, campaign_id, state, epoch, round, attempt_id, held, retired, rows, publication"
-    " FROM video",
-    "sheet": "SELECT row_id AS key, row_id, video_id, place, position, retired FROM manifest_row",
-    "jobs": "SELECT job_id AS key, video_id, row_id, clip_index, state, epoch, round, attempt_id, render_key, retired"
-    " FROM job",
+    "videos": "SELECT video_id AS key, campaign_id, state, epoch, round, attempt_id, held, retired, rows, due_at,"
+    " publication FROM video",
+    "sheet": "SELECT row_id AS key, row_id, video_id, place, position, content, retired FROM manifest_row",
+    "jobs": "SELECT job_id AS key, video_id, row_id, clip_index, state, epoch, round, attempt_id, render_key, retired,"
+    " due_at FROM job",
     "clips": "SELECT render_key AS key, clip FROM clip",
     "attempts": "SELECT attempt_id AS key, kind, subject, campaign_id, video_id, worker, epoch, round, started_at,"
     " expires_at, ended_at, ended_by, ending, blame, message FROM attempt",
 }
 
 
-def read_rows(connection: sqlite3.Connection) -> Rows:
-    tables: dict[str, Table] = {}
-    for name, query in _QUERIES.items():
-        cursor = connection.execute(query)
-        names = [column[0] for column in cursor.description]
-        tables[name] = {row[0]: dict(zip(names, row, strict=True)) for row in cursor}
-    return Rows(**tables)
+class Reader:
+    """Reads the ledger's rows. What did not change since it last looked is the same object: most of it, mostly."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._texts: dict[str, list[tuple[Any, ...]]] = {}
+        self._tables: dict[str, Table] = {}
+
+    def read(self) -> Rows:
+        for name, query in _QUERIES.items():
+            cursor = self._connection.execute(query)
+            texts = cursor.fetchall()
+            if texts != self._texts.get(name):
+                known = dict(zip(self._texts.get(name, ()), self._tables.get(name, {}).values(), strict=True))
+                names = [column[0] for column in cursor.description]
+                self._tables[name] = {text[0]: known.get(text) or dict(zip(names, text, strict=True)) for text in texts}
+                self._texts[name] = texts
+        return Rows(**self._tables)
 
 
 @lru_cache(maxsize=4096)
@@ -108,17 +120,18 @@ class Auditor:
     _seen: tuple[int, int] = (-1, -1)
 
     def __post_init__(self) -> None:
+        self._reader = Reader(self.bank.raw)
         self.bank.on_commit.append(self.commit)
         self.bank.on_restore.append(self.restored)
         self.world.after_event.append(self.event)
 
-    def commit(self, verb: str, lease: Lease | None) -> None:
+    def commit(self, call: Call) -> None:
         """One transaction was committed: compare the rows with those before it."""
-        after = read_rows(self.bank.raw)
-        step = Step(self, self.before, after, verb, lease)
+        after = self._reader.read()
+        step = Step(self, self.before, after, call)
         for invariant in (*STEPS, *STATES):
             for fault in invariant(step):
-                self.world.blame(f"{invariant.__name__}: {fault}")
+                self.world.blame(invariant.__name__, fault)
         self.before = after
 
     def event(self) -> None:
@@ -126,12 +139,12 @@ class Auditor:
         seen = (self.bank.raw.total_changes, self.warehouse.version)
         if seen != self._seen:
             self._seen = seen
-            for fault in objects_are_as_the_ledger_says(Step(self, self.before, self.before, "", None)):
-                self.world.blame(f"objects_are_as_the_ledger_says: {fault}")
+            for fault in objects_are_as_the_ledger_says(Step(self, self.before, self.before, Call(""))):
+                self.world.blame(objects_are_as_the_ledger_says.__name__, fault)
 
     def restored(self) -> None:
         """An older copy of the database: what is compared with what begins anew; the store is as it was."""
-        self.before = read_rows(self.bank.raw)
+        self.before = self._reader.read()
         self.pointers = {
             (key, video["round"]): video["publication"]
             for key, video in self.before.videos.items()
@@ -147,20 +160,36 @@ class Auditor:
 
 @dataclass(frozen=True)
 class Step:
-    """One transaction: the rows before and after it, the verb, and the lease that the verb was given."""
+    """One transaction: the rows before and after it, and the call of the ledger that it is of."""
 
     auditor: Auditor
     before: Rows
     after: Rows
-    verb: str
-    lease: Lease | None
+    call: Call
+
+    @property
+    def verb(self) -> str:
+        return self.call.verb
+
+    @property
+    def lease(self) -> Lease | None:
+        return self.call.lease
 
     def pairs(self, table: str) -> Iterator[tuple[Any, Row, Row]]:
-        """Rows that were there before, as they were and as they are."""
+        """Rows that were there before and changed, as they were and as they are."""
         before, after = getattr(self.before, table), getattr(self.after, table)
-        for key, row in after.items():
-            if key in before and before[key] != row:
-                yield key, before[key], row
+        if before is not after:
+            for key, row in after.items():
+                old = before.get(key)
+                if old is not None and old is not row and old != row:
+                    yield key, old, row
+
+    def begun(self) -> Iterator[Row]:
+        """Attempts that this transaction began."""
+        if self.before.attempts is not self.after.attempts:
+            for key, attempt in self.after.attempts.items():
+                if key not in self.before.attempts:
+                    yield attempt
 
     def ended(self) -> Iterator[Row]:
         """Attempts that this transaction ended."""
@@ -201,12 +230,22 @@ def work_taken_away_has_a_new_epoch(step: Step) -> Iterator[str]:
 
 def every_lease_has_an_epoch_of_its_own(step: Step) -> Iterator[str]:
     """Claiming raises the epoch: no two leases of one piece of work have the same."""
-    for key, attempt in step.after.attempts.items():
-        if key not in step.before.attempts:
-            for other in step.before.attempts.values():
-                same = all(other[name] == attempt[name] for name in ("kind", "subject", "epoch"))
-                if same:
-                    yield f"attempts {other['key'][:8]} and {key[:8]} share epoch {attempt['epoch']}"
+    for attempt in step.begun():
+        for other in step.before.attempts.values():
+            if all(other[name] == attempt[name] for name in ("kind", "subject", "epoch")):
+                yield f"attempts {other['key'][:8]} and {attempt['key'][:8]} share epoch {attempt['epoch']}"
+
+
+def only_due_work_is_given_out(step: Step) -> Iterator[str]:
+    """Nothing is leased of a campaign that does not run, nor before its pause after a failure is over."""
+    now = step.auditor.world.ledger_clock()
+    for attempt in step.begun():
+        state = step.before.campaigns[attempt["campaign_id"]]["state"]
+        if state not in CAMPAIGN_CLAIMABLE:
+            yield f"{attempt['worker']} got work of a campaign that is {state}"
+        due_at = step.before.subject(attempt)["due_at"]
+        if due_at > now + SLACK_S:
+            yield f"{attempt['worker']} got work that was to rest for {due_at - now:.1f} s more"
 
 
 def pointers_stay(step: Step) -> Iterator[str]:
@@ -292,11 +331,71 @@ def giving_up_takes_failures(step: Step) -> Iterator[str]:
             attempt
             for attempt in step.after.attempts.values()
             if (attempt["kind"], attempt["subject"], attempt["round"]) == ("render", str(key), new["round"])
-            and attempt["ending"] not in (None, "ok", "preempted", "cancelled")
+            and _is_failure(attempt)
         ]
-        workers = {attempt["worker"] for attempt in failed}
-        if len(workers) < POLICY.workers and len(failed) < POLICY.attempts:
-            yield f"job {key} was quarantined after {len(failed)} failures on {len(workers)} workers"
+        if not _is_enough(failed):
+            yield f"job {key} was quarantined after {len(failed)} failures"
+
+
+def _is_failure(attempt: Row) -> bool:
+    return attempt["ending"] not in (None, "ok", *INTERRUPTIONS)
+
+
+def _is_enough(failed: list[Row]) -> bool:
+    return len({attempt["worker"] for attempt in failed}) >= POLICY.workers or len(failed) >= POLICY.attempts
+
+
+def what_fails_is_given_up(step: Step) -> Iterator[str]:
+    """After three different workers or five failures of its round, work is tried no more: a poisonous row ends."""
+    for attempt in step.ended():
+        work = step.after.subject(attempt)
+        failed = [
+            other
+            for other in step.after.attempts.values()
+            if (other["kind"], other["subject"], other["round"]) == (attempt["kind"], attempt["subject"], work["round"])
+            and _is_failure(other)
+        ]
+        waits = work["state"] in ("queued", "stitching", "checking") and not work["retired"]
+        if _is_failure(attempt) and waits and _is_enough(failed):
+            yield f"{attempt['kind']} of {attempt['subject'][:8]} is {work['state']} after {len(failed)} failures"
+
+
+def only_its_coordinator_moves_a_campaign(step: Step) -> Iterator[str]:
+    """A flow moves a campaign under the epoch in force, and only while it runs; the rest is for people."""
+    epoch = step.call.coordinator_epoch
+    if step.verb == "set_state" and epoch is not None:
+        for key, old, new in step.pairs("campaigns"):
+            if old["coordinator_epoch"] != epoch:
+                yield f"{key} became {new['state']} under epoch {epoch}, in force was {old['coordinator_epoch']}"
+            if old["state"] not in CAMPAIGN_CLAIMABLE:
+                yield f"{key} was {old['state']}, and a flow made it {new['state']}"
+
+
+def what_a_sheet_leaves_alone_stays(step: Step) -> Iterator[str]:
+    """Submitting again touches nothing of a video whose rows are the same: no new round, no new work."""
+    if step.verb != "submit":
+        return
+    before, after = _asked(step.before), _asked(step.after)
+    changed = {job["video_id"] for _, old, job in step.pairs("jobs") if (old["epoch"], old["retired"]) != _stand(job)}
+    for key, old, new in step.pairs("videos"):
+        if before.get(key) == after.get(key) and (old["epoch"], old["retired"]) != _stand(new):
+            changed.add(key)
+    for key in changed:
+        if before.get(key) and before[key] == after.get(key) and step.before.videos[key]["state"] != "invalid":
+            yield f"video {key[:8]} began again, and its rows are the same"
+
+
+def _stand(row: Row) -> tuple[int, bool]:
+    return row["epoch"], row["retired"]
+
+
+def _asked(rows: Rows) -> dict[str, set[tuple[str, str, int]]]:
+    """What the sheet asks of each video."""
+    asked: dict[str, set[tuple[str, str, int]]] = defaultdict(set)
+    for row in rows.sheet.values():
+        if not row["retired"]:
+            asked[row["video_id"]].add((row["row_id"], row["content"], row["place"]))
+    return asked
 
 
 def a_coordinator_is_not_pushed_out(step: Step) -> Iterator[str]:
@@ -315,6 +414,7 @@ STEPS = (
     a_new_round_has_a_new_epoch,
     work_taken_away_has_a_new_epoch,
     every_lease_has_an_epoch_of_its_own,
+    only_due_work_is_given_out,
     pointers_stay,
     clips_stay,
     nothing_is_published_after_a_cancel,
@@ -323,7 +423,10 @@ STEPS = (
     endings_are_explained,
     a_lease_is_lost_for_a_reason,
     giving_up_takes_failures,
+    what_fails_is_given_up,
     a_coordinator_is_not_pushed_out,
+    only_its_coordinator_moves_a_campaign,
+    what_a_sheet_leaves_alone_stays,
 )
 
 # -- how the ledger may never stand --------------------------------------------------------------------------------
@@ -338,16 +441,19 @@ def published_means_a_pointer(step: Step) -> Iterator[str]:
 
 def objects_are_as_the_ledger_says(step: Step) -> Iterator[str]:
     """Every object that a publication or a clip points to is in the store, with the ledger's size and hash."""
-    references: list[ObjectRef] = []
-    for video in step.after.videos.values():
-        if video["publication"]:
-            publication = _publication(video["publication"])
-            references += [publication.video, publication.poster, *publication.stills]
-    references += [_clip(row["clip"]).object for row in step.after.clips.values()]
-    for reference in references:
+    for reference in _references(step.after):
         wrong = step.auditor.warehouse.wrong_with(reference)
         if wrong:
             yield wrong
+
+
+def _references(rows: Rows) -> Iterator[ObjectRef]:
+    """What publications and clips point to."""
+    for video in rows.videos.values():
+        if video["publication"]:
+            publication = _publication(video["publication"])
+            yield from (publication.video, publication.poster, *publication.stills)
+    yield from (_clip(row["clip"]).object for row in rows.clips.values())
 
 
 def a_lease_is_one_attempt(step: Step) -> Iterator[str]:
@@ -435,6 +541,33 @@ STATES = (
     counts_add_up,
     a_campaign_ends_last,
 )
+
+
+# -- what others watch -----------------------------------------------------------------------------------------------
+
+WATCHED = {
+    "a_late_write_changes_nothing": "A verb that is given a lease which is not in force any more changes no row.",
+    "a_lease_in_force_is_honoured": "Nobody is told that a lease is lost while it holds.",
+    "asked_again_it_answers_the_same": "A verb whose answer got lost may be called again: it knows what it did.",
+    "a_verb_raises_what_it_says": "Only errors of the tree of `schemas.errors` leave the ledger.",
+    "nobody_dies_of_a_surprise": "No process ends with an error that nobody expected, or calls a good set-up bad.",
+    "everything_ends": "Once nothing goes wrong any more, every row reaches an end within an hour.",
+    "a_sweep_leaves_what_counts": "A sweep of orphans, days later, leaves what the ledger points to and nothing else.",
+}
+
+
+def promises() -> dict[str, str]:
+    """Every invariant by name, in one sentence."""
+    return {each.__name__: " ".join((each.__doc__ or "").split()) for each in (*STEPS, *STATES)} | WATCHED
+
+
+def what_is_left_over(rows: Rows, warehouse: Warehouse) -> Iterable[str]:
+    """After a sweep of orphans: clips and videos that nobody points to, and objects that are missed."""
+    wanted = list(_references(rows))
+    keys = {reference.key for reference in wanted}
+    found = [stored.key for prefix in ("clips/", "videos/") for stored in warehouse.truth.list(prefix)]
+    yield from (f"{key} is still there, and nobody points to it" for key in found if key not in keys)
+    yield from filter(None, map(warehouse.wrong_with, wanted))
 
 
 def what_is_unfinished(rows: Rows) -> str:

@@ -16,7 +16,8 @@ _CHOICES: dict[str, tuple[float, ...]] = {
     "unanswered": (0.05, 0.2),
     "heartbeat_lost": (0.2, 0.6),
     "sigterm": (0.01, 0.03),
-    "hang": (0.01,),
+    "dawdle": (0.05, 0.2),
+    "hang": (0.01, 0.05),
     "store_busy": (0.05, 0.2),
     "store_loses": (0.05, 0.2),
     "store_truncates": (0.05, 0.2),
@@ -24,11 +25,11 @@ _CHOICES: dict[str, tuple[float, ...]] = {
     "store_late": (0.1, 0.3),
     "store_slow": (0.05, 0.2),
     "store_unsure": (0.05, 0.2),
-    "reads_garbled": (0.02, 0.1),
+    "reads_garbled": (0.1, 0.3),
     "clip_vanishes": (0.2, 0.5),
     "gang_dies": (0.1, 0.3),
     "gang_hangs": (0.1, 0.2),
-    "bad_frames": (0.1, 0.3),
+    "bad_frames": (0.1, 0.3, 0.9),
     "join_dies": (0.05, 0.2),
 }
 
@@ -52,6 +53,8 @@ class Mishaps:
     """A transaction commits and its answer is lost."""
     heartbeat_lost: float = 0.0
     sigterm: float = 0.0
+    dawdle: float = 0.0
+    """The way to the ledger, or back, takes many seconds."""
     hang: float = 0.0
     """A call to the store never returns."""
     store_busy: float = 0.0

@@ -96,10 +96,10 @@ def _planned(row: SheetRow, position: int, place: int, picture: ObjectRef) -> Pl
 
 def draw_sheet(chance: random.Random, *, poison: bool) -> Sheet:
     """Two or three rows: some of two clips, some joined into one video, some twins, at most one poisonous."""
-    rows = []
+    rows: list[SheetRow] = []
     for number in range(chance.randint(2, 3)):
         row = SheetRow(row_id=f"r{number}", prompt=f"speech {number}", video=f"v{number}")
-        if number and chance.random() < 0.3:
+        if number and chance.random() < 0.4:
             row = replace(row, prompt=rows[0].prompt)
         if number and chance.random() < 0.3:
             row = replace(row, video=rows[-1].video)
@@ -131,7 +131,7 @@ def edited(sheet: Sheet, chance: random.Random) -> Sheet:
 class Operator:
     """One person at a terminal: does what it set out to do, and does it again when it got no answer."""
 
-    def __init__(self, process: Process, ledger: Teller, campaign_id: str, picture: ObjectRef) -> None:
+    def __init__(self, process: Process, ledger: Teller, campaign_id: str, picture: ObjectRef | None) -> None:
         self._process = process
         self._ledger = ledger
         self._campaign_id = campaign_id
@@ -152,7 +152,9 @@ class Operator:
         self._do(lambda: self._ledger.retry(self._campaign_id, states=states))
 
     def submit(self, sheet: Sheet) -> None:
-        self._do(lambda: self._ledger.submit(sheet.submission(self._picture)))
+        assert self._picture is not None
+        picture = self._picture
+        self._do(lambda: self._ledger.submit(sheet.submission(picture)))
 
     def _do(self, act: Callable[[], object]) -> None:
         for _ in range(5):

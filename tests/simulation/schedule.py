@@ -5,28 +5,31 @@ from __future__ import annotations
 import logging
 import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
 from schemas import model_spec
 from schemas.clip import Clip
-from schemas.lease import Lease
+from schemas.object_ref import ObjectRef
 from schemas.states import CampaignState, VideoState
 from storage.objects import again
+from storage.objects.orphans import MIN_AGE_S
 from storage.objects.verified import put_input
 from tests.simulation.bank import Bank, Teller
 from tests.simulation.fate import Fate
 from tests.simulation.flowing import start_flow
-from tests.simulation.invariants import Auditor, read_rows, what_is_unfinished
+from tests.simulation.invariants import Auditor, Reader, what_is_left_over, what_is_unfinished
+from tests.simulation.janitors import start_janitor, sweep_orphans
 from tests.simulation.mishaps import CALM, draw
 from tests.simulation.operators import Operator, Sheet, draw_sheet, edited
 from tests.simulation.warehouse import Warehouse
 from tests.simulation.workers import start_worker
-from tests.simulation.world import Note, Process, World
+from tests.simulation.world import Call, Fault, Note, Process, World
 
 TTL_S = 20.0
 TROUBLE_S = 120.0
@@ -42,9 +45,12 @@ class Outcome:
     """What became of one schedule."""
 
     seed: int
-    faults: tuple[str, ...]
+    faults: tuple[Fault, ...]
     seconds: float
     """Simulated."""
+    events: int
+    struck: Mapping[str, int]
+    """How often each kind of mishap happened."""
     notes: tuple[Note, ...]
 
     @property
@@ -55,7 +61,7 @@ class Outcome:
 def run_schedule(seed: int) -> Outcome:
     """Play one schedule from its beginning to its end, or to the first broken promise."""
     with tempfile.TemporaryDirectory(prefix="callsheet-sim-", dir=_memory_folder()) as folder:
-        return _Schedule(seed, Path(folder)).play()
+        return Schedule(seed, Path(folder)).play()
 
 
 def _memory_folder() -> str | None:
@@ -63,7 +69,7 @@ def _memory_folder() -> str | None:
     return str(shared) if shared.is_dir() else None
 
 
-class _Schedule:
+class Schedule:
     def __init__(self, seed: int, folder: Path) -> None:
         self.world = world = World(seed)
         self.chance = world.random
@@ -86,9 +92,19 @@ class _Schedule:
             self._begin()
             in_time = world.run(until=BOUND_S, is_over=self._is_over)
             if not in_time and not world.faults:
-                world.blame(f"not at its end {BOUND_S - TROUBLE_S:.0f} s after the last mishap: {self._unfinished()}")
+                late = f"not at its end {BOUND_S - TROUBLE_S:.0f} s after the last mishap"
+                world.blame("everything_ends", f"{late}: {self._unfinished()}")
             world.close()
-        return Outcome(seed=world.seed, faults=tuple(world.faults), seconds=world.now, notes=tuple(world.notes))
+            if in_time:
+                self._sweep_up()
+        return Outcome(
+            seed=world.seed,
+            faults=tuple(world.faults),
+            seconds=world.now,
+            events=world.events,
+            struck=self.fate.struck,
+            notes=tuple(world.notes),
+        )
 
     # -- the beginning -----------------------------------------------------------------------------------------
 
@@ -105,6 +121,8 @@ class _Schedule:
             self._start_worker(f"w{number}")
         for number in range(chance.choice((1, 1, 2))):
             self._start_flow(f"f{number}")
+        if chance.random() < 0.3:
+            self._start_janitor()
         self._plan_people(sheet, picture)
         self._plan_disasters()
         self.bank.on_commit.append(self._lose_clips)
@@ -133,15 +151,19 @@ class _Schedule:
             campaign_id=self.campaign_id,
         )
 
+    def _start_janitor(self) -> None:
+        process = self._process(f"janitor{len(self.world.processes)}")
+        start_janitor(process, bank=self.bank, warehouse=self.warehouse, fate=self.fate)
+
     # -- people ------------------------------------------------------------------------------------------------
 
-    def _plan_people(self, sheet: Sheet, picture: object) -> None:
+    def _plan_people(self, sheet: Sheet, picture: ObjectRef) -> None:
         for number in range(self.chance.choice((0, 0, 1, 2))):
             process = self._process(f"op{number}", person=True)
             operator = Operator(process, Teller(self.bank, process, self.fate), self.campaign_id, picture)
             deeds = [self._deed(operator, process, sheet) for _ in range(self.chance.randint(1, 3))]
             self.people.append(process)
-            process.start(lambda deeds=deeds, process=process: self._live(process, deeds))
+            process.start(partial(self._live, process, deeds))
 
     def _live(self, process: Process, deeds: list[Callable[[], None]]) -> None:
         for deed in deeds:
@@ -174,13 +196,26 @@ class _Schedule:
     # -- disasters ---------------------------------------------------------------------------------------------
 
     def _plan_disasters(self) -> None:
-        if self.fate.mishaps is not CALM and self.chance.random() < 0.15:
+        if self.fate.mishaps is not CALM and self.chance.random() < 0.2:
             self.bank.keeps_copies = True
-            when, commits = self.chance.uniform(5.0, TROUBLE_S), self.chance.randint(1, 30)
-            self.world.call_at(when, lambda: self.bank.lose(commits))
+            when, commits = (
+                self.chance.uniform(5.0, TROUBLE_S / 2),
+                self.chance.choice((0, 0, self.chance.randint(1, 30))),
+            )
+            self.world.call_at(when, lambda: self._lose_commits(commits))
 
-    def _lose_clips(self, verb: str, lease: Lease | None) -> None:
-        if verb == "complete" and self.fate.strikes("clip_vanishes"):
+    def _lose_commits(self, commits: int) -> None:
+        """An older copy of the ledger is put in its place; 0: one that does not know the last lease.
+
+        What struck the ledger may strike those who work with it, who then sleep through what follows.
+        """
+        self.bank.lose(commits or self.bank.since_a_claim())
+        for process in self.world.processes:
+            if process.alive and process.mortal and self.chance.random() < 0.3:
+                process.freeze(min(self.chance.uniform(0.2, 3.0) * TTL_S, TROUBLE_S - self.world.now))
+
+    def _lose_clips(self, call: Call) -> None:
+        if call.verb == "complete" and self.fate.strikes("clip_vanishes"):
             self.world.call_at(self.world.now + self.chance.uniform(0.0, 10.0), self._lose_clip)
 
     def _lose_clip(self) -> None:
@@ -232,8 +267,16 @@ class _Schedule:
             return False
         return not self._unfinished()
 
+    def _sweep_up(self) -> None:
+        """Some days later: orphans are collected, and what is left is what the ledger counts."""
+        teller = Teller(self.bank, self._process("sweeper", person=True), Fate(self.world, CALM, 0.0, TTL_S))
+        sweep_orphans(teller, self.warehouse.truth, clock=lambda: self.world.ledger_clock() + MIN_AGE_S)
+        self.warehouse.version += 1
+        for wrong in what_is_left_over(Reader(self.bank.raw).read(), self.warehouse):
+            self.world.blame("a_sweep_leaves_what_counts", wrong)
+
     def _unfinished(self) -> str:
-        return what_is_unfinished(read_rows(self.bank.raw))
+        return what_is_unfinished(Reader(self.bank.raw).read())
 
 
 _ENDED = (CampaignState.DONE, CampaignState.DONE_WITH_ERRORS, CampaignState.CANCELLED)

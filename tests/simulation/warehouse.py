@@ -27,10 +27,16 @@ class Warehouse:
         """Keys that a mishap took away after they were committed."""
         self.version = 0
         """Raised by every write."""
+        self._right: set[tuple[str, str, int]] = set()
+        self._right_at = 0
+        """What was found right, and at which version."""
 
     def wrong_with(self, ref: ObjectRef) -> str:
         """What is not as the reference says; empty when all is well."""
-        if ref.key in self.vanished:
+        if self._right_at != self.version:
+            self._right_at = self.version
+            self._right.clear()
+        if (ref.key, ref.sha256, ref.size) in self._right or ref.key in self.vanished:
             return ""
         try:
             with self.truth.open(ref.key) as stream:
@@ -39,6 +45,7 @@ class Warehouse:
             return f"{ref.key} is not in the store"
         if (len(data), sha256_hex(data)) != (ref.size, ref.sha256):
             return f"{ref.key} has {len(data)} bytes of another content than the ledger's {ref.size}"
+        self._right.add((ref.key, ref.sha256, ref.size))
         return ""
 
     def read(self, key: str) -> bytes:

@@ -244,7 +244,7 @@ def start_worker(process: Process, *, bank: Bank, warehouse: Warehouse, fate: Fa
         code = Supervisor(plan, ledger=ledger, store=store, listener=listener, machine=machine).run()
         world.note(process.name, f"exit {code.name}")
         if code is WorkerExit.BAD_CONFIGURATION:
-            world.blame(f"{process.name} says that its configuration is bad")
+            world.blame("nobody_dies_of_a_surprise", f"{process.name} says that its configuration is bad")
         world.call_at(world.now, process.end)
 
     process.start(run)

@@ -47,7 +47,8 @@ class Fiber(greenlet.greenlet):  # type: ignore[misc]  # untyped base
         except Died:
             pass
         except BaseException as error:  # noqa: BLE001 - whatever ends a process unexpectedly is a finding
-            world.blame(f"{self.process.name}/{self.label} ended with {type(error).__name__}: {error}")
+            who = f"{self.process.name}/{self.label}"
+            world.blame("nobody_dies_of_a_surprise", f"{who} ended with {type(error).__name__}: {error}")
         finally:
             self.ended.set()
 
@@ -170,6 +171,26 @@ class Note:
         return f"{self.at:9.3f}  {self.who:<12} {' '.join(str(part) for part in self.what)[:200]}"
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A broken promise: which one (`invariants.PROMISES` says it in words), and what was seen."""
+
+    promise: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.promise}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A verb of the ledger with what it was given, as far as invariants ask for it."""
+
+    verb: str
+    lease: Lease | None = None
+    coordinator_epoch: int | None = None
+
+
 class World:
     """Time, the queue of events, and what was seen."""
 
@@ -179,13 +200,14 @@ class World:
         self.now = 0.0
         self.hub = greenlet.getcurrent()
         self.notes: list[Note] = []
-        self.faults: list[str] = []
+        self.faults: list[Fault] = []
         """What was found wrong; one is enough to end a schedule."""
+        self.events = 0
         self.after_event: list[Callable[[], None]] = []
         self.processes: list[Process] = []
         self._queue: list[tuple[float, int, Fiber | Callable[[], None], int]] = []
         self._order = count()
-        self._calls: dict[Fiber | None, tuple[str, Lease | None]] = {}
+        self._calls: dict[Fiber | None, Call] = {}
         self._in_one_piece = False
 
     def close(self) -> None:
@@ -204,9 +226,10 @@ class World:
     def note(self, who: str, *what: object) -> None:
         self.notes.append(Note(self.now, who, what))
 
-    def blame(self, what: str) -> None:
-        self.faults.append(what)
-        self.note("!", what)
+    def blame(self, promise: str, what: str) -> None:
+        fault = Fault(promise, what)
+        self.faults.append(fault)
+        self.note("!", fault)
 
     def call_at(self, when: float, call: Callable[[], None]) -> None:
         """Have the world do something between two events."""
@@ -244,11 +267,11 @@ class World:
             self._in_one_piece = before
 
     @contextmanager
-    def calling(self, verb: str, lease: Lease | None) -> Iterator[None]:
-        """The running fiber calls this verb of the ledger."""
+    def calling(self, call: Call) -> Iterator[None]:
+        """The running fiber calls a verb of the ledger."""
         fiber = self.running
         before = self._calls.get(fiber)
-        self._calls[fiber] = (verb, lease)
+        self._calls[fiber] = call
         try:
             yield
         finally:
@@ -258,21 +281,20 @@ class World:
                 self._calls[fiber] = before
 
     @property
-    def call(self) -> tuple[str, Lease | None]:
-        """The verb that the running fiber is in, with the lease it was given."""
+    def call(self) -> Call:
+        """The call of the ledger that the running fiber is in."""
         return self._calls[self.running]
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
     def run(self, *, until: float, is_over: Callable[[], bool]) -> bool:
         """Take one event after the other; whether it was over in time and nothing was wrong."""
-        events = 0
         while self._queue and not self.faults:
             if is_over():
                 return True
-            events += 1
-            if events > MOST_EVENTS:
-                self.blame(f"more than {MOST_EVENTS} events: somebody turns in circles")
+            self.events += 1
+            if self.events > MOST_EVENTS:
+                self.blame("everything_ends", f"more than {MOST_EVENTS} events: somebody turns in circles")
             when, _, what, turn = heapq.heappop(self._queue)
             if when > until:
                 return False

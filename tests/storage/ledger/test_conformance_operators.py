@@ -363,6 +363,10 @@ def test_retry_renders_what_vanished_meanwhile(ledger: Ledger) -> None:
     assert ledger.counts(one).jobs == {JobState.RENDERED: 1, JobState.QUARANTINED: 1}
     assert ledger.retry(one).jobs == 1
     assert ledger.counts(one).jobs == {JobState.RENDERED: 1, JobState.QUEUED: 1}
+    again = claim(ledger, campaign_id=one)
+    assert again.job is not None
+    assert again.job.render_key == kept.job.render_key
+    ledger.complete(again, clip_of(again))
     finish(ledger)
     assert ledger.counts(one).videos == {VideoState.PUBLISHED: 1}
 

@@ -1,4 +1,4 @@
-"""A claim whose answer takes longer than its lease."""
+"""Answers that come late: a claim's, later than its lease; and a sweep's, later than a heartbeat."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
+from schemas.lease import Progress
 from storage.ledger.sql.database import Database, Tx
 from storage.ledger.sql.engine import make_engine, parse_url
 from storage.ledger.sql.ledger import SqlLedger
@@ -20,18 +21,21 @@ T = TypeVar("T")
 
 
 class Late(Database):
-    """After the next commit the line breaks for longer than a lease, and others sweep up meanwhile."""
+    """The answer of the next transaction takes its time, and others do something meanwhile; then the line may break."""
 
     def __init__(self, url: str, clock: Clock) -> None:
         now = sa.bindparam("now", callable_=clock, type_=sa.Double())
         super().__init__(make_engine(parse_url(url)), OPTIONS, now=now, patience=lambda: Patience(sleep=lambda _: None))
         self.meanwhile: Callable[[], None] | None = None
+        self.breaks = True
 
     def _once(self, work: Callable[[Tx], T], options: dict[str, Any], *, keep: bool) -> T:
         answer = super()._once(work, options, keep=keep)
         if self.meanwhile:
             meanwhile, self.meanwhile = self.meanwhile, None
             meanwhile()
+            if not self.breaks:
+                return answer
             raise OperationalError("COMMIT", {}, psycopg.OperationalError("server closed the connection unexpectedly"))
         return answer
 
@@ -55,3 +59,24 @@ def test_a_claim_whose_lease_ran_out_before_its_answer_claims_anew(empty_sqlite:
     ledger.complete(lease, clip_of(lease))
     ledger.close()
     others.close()
+
+
+def test_a_sweep_spares_who_renewed_since_it_looked(empty_sqlite: Path, tmp_path: Path) -> None:
+    """A lease that was renewed between the sweep's look and its write is not lost."""
+    clock = Clock()
+    url = fresh_sqlite(empty_sqlite, tmp_path)
+    database = Late(url, clock)
+    database.breaks = False
+    sweeper, ledger = SqlLedger(database), sql_ledger(url, clock)
+    started(ledger, good_row("a"))
+    lease = claim(ledger)
+    clock.advance(TTL + 1)
+
+    def renew() -> None:
+        ledger.heartbeat(lease, Progress(phase="render"))
+
+    database.meanwhile = renew
+    assert sweeper.reap().requeued == 0
+    ledger.complete(lease, clip_of(lease))
+    sweeper.close()
+    ledger.close()
