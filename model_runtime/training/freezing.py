@@ -1,0 +1,52 @@
+"""Which weights a stage trains, by their published names, and how the speech modules are off before their stage."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from model_runtime.humo.transformer import AudioAttention, HumoTransformer
+from model_runtime.training.stage import Stage
+
+
+def is_of_speech(name: str) -> bool:
+    """Is that weight of the transformer part of the speech modules?"""
+    return name.startswith("audio_proj.") or ".audio_cross_attn_wrapper." in name
+
+
+def is_of_self_attention(name: str) -> bool:
+    return ".self_attn." in name
+
+
+def trains(stage: Stage, name: str) -> bool:
+    """Does the stage train that weight of the transformer (paper, progressive training)?"""
+    if stage is Stage.BASE:
+        return not is_of_speech(name)
+    if stage is Stage.STAGE1:
+        return is_of_self_attention(name)
+    return is_of_self_attention(name) or is_of_speech(name)
+
+
+def freeze(transformer: HumoTransformer, stage: Stage) -> None:
+    """Let gradients reach what the stage trains, and nothing else of the transformer."""
+    for name, parameter in transformer.named_parameters():
+        parameter.requires_grad_(trains(stage, name))
+
+
+def freeze_all(module: nn.Module) -> None:
+    for parameter in module.parameters():
+        parameter.requires_grad = False
+
+
+@torch.no_grad()
+def silence(transformer: HumoTransformer) -> None:
+    """Switch the speech modules off: their output layers are zero, so that they add nothing to the pictures.
+
+    This holds for the engine that renders the weights as well. The other speech weights are left as they are: training
+    can start from there.
+    """
+    for module in transformer.modules():
+        if isinstance(module, AudioAttention):
+            output = module.audio_cross_attn.o
+            output.weight.zero_()
+            output.bias.zero_()
