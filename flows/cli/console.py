@@ -128,7 +128,7 @@ class Bar:
     """Progress of named phases: a bar with rate and time left on a terminal, plain lines elsewhere."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._quiet = quiet
+        self.quiet = quiet
         self._live = err.is_terminal and not quiet
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -141,6 +141,8 @@ class Bar:
             transient=True,
         )
         self._tasks: dict[str, Any] = {}
+        self._slots: dict[str, tuple[Any, str]] = {}
+        self._slots_said = time.monotonic()
         self._began: dict[str, float] = {}
         self._said: dict[str, float] = {}
 
@@ -154,7 +156,7 @@ class Bar:
             self._progress.stop()
 
     def __call__(self, phase: str, done: int, total: int) -> None:
-        if self._quiet or not total:
+        if self.quiet or not total:
             return
         began = self._began.setdefault(phase, time.monotonic())
         elapsed = time.monotonic() - began
@@ -169,6 +171,30 @@ class Bar:
             self._said[phase] = float("inf") if done == total else time.monotonic()
             left = f", {duration((total - done) * elapsed / done)} left" if done and done < total else ""
             note(f"{phase}: {done}/{total} {rate}{left}".rstrip())
+
+    def slots(self, working: Mapping[str, tuple[str, int, int]]) -> None:
+        """Who does what now, as `(what, done, total)` by name: a bar for each, or a line for all every few seconds."""
+        if self.quiet:
+            return
+        if self._live:
+            self._draw_slots(working)
+        elif working and time.monotonic() - self._slots_said >= LINE_EVERY_S:
+            self._slots_said = time.monotonic()
+            note("; ".join(f"{what} {done}/{total}" for what, done, total in working.values()))
+
+    def _draw_slots(self, working: Mapping[str, tuple[str, int, int]]) -> None:
+        for name in self._slots.keys() - working.keys():
+            task, _ = self._slots.pop(name)
+            self._progress.remove_task(task)
+        for name, (what, done, total) in working.items():
+            task, was = self._slots.get(name, (None, ""))
+            if task is None:
+                task = self._progress.add_task(escape(clean(what)), total=total, rate="")
+            elif was != what:
+                # Another clip or phase goes at its own pace.
+                self._progress.reset(task, total=total, description=escape(clean(what)))
+            self._slots[name] = (task, what)
+            self._progress.update(task, completed=done, total=total)
 
 
 @contextmanager

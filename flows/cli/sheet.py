@@ -181,7 +181,7 @@ def run(
     with closing(open_ledger_of(settings)) as ledger:
         let_run(ledger, ledger.campaign(report.campaign_id))
         with bar(quiet=as_json) as shown:
-            render_here(report.campaign_id, settings, workers=workers, observer=TerminalView(shown))
+            render_here(report.campaign_id, settings, workers=workers, observer=TerminalView(shown, ledger))
         from flows.delivery import deliver
 
         with bar(quiet=as_json) as shown:

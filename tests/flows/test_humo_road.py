@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -20,11 +25,13 @@ from PIL import Image
 
 from media.encode import ClipEncoder
 from media.probe import probe_video
+from model_runtime.engine import Frame, LocalInputs, RenderTask
 from model_runtime.humo import audio, pipeline, vae
 from model_runtime.humo.conditioning import channel_conditioning
 from model_runtime.humo.guidance import Scales
 from model_runtime.humo.loaded import Loaded, load_model
 from model_runtime.humo.references import encode_references
+from model_runtime.humo.renderer import Renderer
 from model_runtime.humo.sampler import Sampler
 from model_runtime.humo.text import prompt_field
 from model_runtime.humo.weights.layout import find_model
@@ -37,6 +44,8 @@ from schemas.status import JobStatus, WorkerStatus
 from storage.ledger.protocol import Ledger
 from storage.places import open_ledger_of, open_store_of
 from tests.support.cli import Cli, write_sheet
+from tests.support.prefect_server import PrefectServer, serve_prefect
+from tests.support.terminal import Terminal
 
 ROWS = [
     {"row_id": "all", "prompt": "a singer bows", "image": "0.png|1.png", "audio": "a.wav"},
@@ -122,8 +131,8 @@ def test_requests_say_what_the_rows_said(folder: Path, jobs: dict[str, JobStatus
     assert (facts.frames, facts.width, facts.height, facts.has_audio) == (10, 64, 96, True)
 
 
-def frames_of(loaded: Loaded, request: RenderRequest, folder: Path) -> list[np.ndarray]:
-    """The clip from the pipeline's own stages, without engine, worker or ledger; inputs come from the store."""
+def latents_of(loaded: Loaded, request: RenderRequest, folder: Path) -> torch.Tensor:
+    """What the pipeline's own stages make, without engine, worker or ledger; inputs come from the store."""
     store, device = open_store_of(settings_at(folder, "first")), loaded.device
     latents = pipeline.latent_frames(request.num_frames)
     slots, rows, columns = max(1, len(request.images)), request.height // 8, request.width // 8
@@ -162,7 +171,51 @@ def frames_of(loaded: Loaded, request: RenderRequest, folder: Path) -> list[np.n
         on_step=lambda *_: None,
     )
     assert final.shape == (16, latents, rows, columns)
-    return list(pipeline.frames(loaded.vae, final))
+    return final
+
+
+class Sink:
+    """A context that lets everything pass."""
+
+    def progress(self, phase: str, done: int, total: int) -> None:
+        pass
+
+    def frame(self, frame: Frame) -> None:
+        pass
+
+
+@pytest.mark.parametrize("row_id", MODES)
+def test_latents_are_the_pipelines(
+    row_id: str,
+    folder: Path,
+    jobs: dict[str, JobStatus],
+    loaded: Loaded,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the stored request and inputs the renderer comes to the very numbers of the pipeline called directly."""
+    request, store = jobs[row_id].job.request, open_store_of(settings_at(folder, "first"))
+    wanted, made = latents_of(loaded, request, folder), list[torch.Tensor]()
+
+    def local(key: str) -> Path:
+        path = tmp_path / key.replace("/", "-")
+        with store.open(key) as stream:
+            path.write_bytes(stream.read())
+        return path
+
+    def watched(*args: Any, **kwargs: Any) -> torch.Tensor:
+        made.append(denoise(*args, **kwargs))
+        return made[-1]
+
+    denoise = pipeline.denoise
+    monkeypatch.setattr(pipeline, "denoise", watched)
+    inputs = LocalInputs(
+        images=tuple(local(image.key) for image in request.images),
+        speech=local(request.speech.key) if request.speech else None,
+    )
+    Renderer(loaded, TINY_RANDOM).render(RenderTask(request=request, inputs=inputs), Sink())
+    assert len(made) == 1
+    assert torch.equal(made[0], wanted)
 
 
 @pytest.mark.parametrize("row_id", MODES)
@@ -171,7 +224,7 @@ def test_clips_are_the_pipelines_frames(
 ) -> None:
     """Encoded by the same encoder, the frames of the pipeline called directly are the stored clip, byte for byte."""
     request = jobs[row_id].job.request
-    frames = frames_of(loaded, request, folder)
+    frames = list(pipeline.frames(loaded.vae, latents_of(loaded, request, folder)))
     assert len(frames) == request.num_frames
     path = tmp_path / "clip.mp4"
     with ClipEncoder(path, width=request.width, height=request.height, fps=FPS, timeout_s=60) as encoder:
@@ -189,43 +242,65 @@ def test_the_same_sheet_elsewhere_gives_the_same_clips(folder: Path, jobs: dict[
         assert clip_of(folder, "second", job) == clip_of(folder, "first", jobs[row_id])
 
 
-def _denoising(ledger: Ledger) -> WorkerStatus | None:
+STEPS = 1000
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    yield from serve_prefect(tmp_path_factory.mktemp("prefect"))
+
+
+def _worker_at_denoising(ledger: Ledger) -> WorkerStatus | None:
     return next((w for w in ledger.workers() if w.phase == "denoise" and 0 < w.done < w.total), None)
 
 
-def test_every_heartbeat_tells_the_denoising_step(folder: Path) -> None:
-    """While a clip is rendered, `workers` and `explain` say `denoise` and the step, of as many as were asked for."""
-    steps = 1000
+def _told_to_prefect(api: str) -> str:
+    """What the artifact of the workers says now; empty while there is none."""
+    asked = {"artifacts": {"key": {"like_": "%-workers"}}, "limit": 1, "sort": "UPDATED_DESC"}
+    answer = httpx.post(f"{api}/artifacts/filter", json=asked, timeout=20)
+    answer.raise_for_status()
+    return str(answer.json()[0]["data"]) if answer.json() else ""
+
+
+def test_every_denoising_step_is_told(folder: Path, prefect: PrefectServer) -> None:
+    """While a clip is rendered the terminal, Prefect, `workers` and `explain` say `denoise` and the step."""
     (folder / "long").mkdir()
     write_inputs(folder / "long")
+    # Larger than the other clips, so that it is under way until everybody has been asked.
     (folder / "long" / "campaign.toml").write_text(
-        f"width = 64\nheight = 64\nnum_inference_steps = {steps}\n", encoding="utf-8"
+        f"width = 128\nheight = 128\nnum_inference_steps = {STEPS}\n", encoding="utf-8"
     )
     write_sheet(folder / "long", [ROWS[2]])
-    cli = cli_at(folder, "third")
-    process = cli.start("run", "long/sheet.csv", "--engine", "humo", "--model", TINY_RANDOM.name, "--out", "out-third")
+    cli = replace(cli_at(folder, "third"), prefect=prefect.api_url)
+    argv = cli.command(
+        "run", "long/sheet.csv", "--engine", "humo", "--model", TINY_RANDOM.name, "--out", "out-third", "--yes"
+    )
+    terminal = Terminal(argv, cwd=folder, environ=cli.full_environ)
     try:
+        terminal.wait_for(rf"seen: denoise .* \d+/{STEPS}")
         seen: set[int] = set()
-        deadline = time.monotonic() + 90
-        told = explained = None
-        while process.poll() is None and time.monotonic() < deadline and not (len(seen) > 2 and explained):
-            if not (folder / "third" / "ledger.db").exists():
+        told = explained = listed = ""
+        deadline = time.monotonic() + 100
+        with closing(open_ledger_of(settings_at(folder, "third"), create=False)) as ledger:
+            while time.monotonic() < deadline and not (len(seen) > 2 and listed and explained and "denoise" in told):
+                worker = _worker_at_denoising(ledger)
+                if worker is not None:
+                    assert worker.total == STEPS
+                    seen.add(worker.done)
+                    listed = listed or cli.json("workers")
+                    explained = explained or cli.json("explain", "sheet", "seen")["jobs"]
+                told = told if "denoise" in told else _told_to_prefect(prefect.api_url)
+                assert terminal.process.poll() is None, terminal.shown
                 time.sleep(0.1)
-                continue
-            with closing(open_ledger_of(settings_at(folder, "third"), create=False)) as ledger:
-                worker = _denoising(ledger)
-            if worker is not None:
-                assert worker.total == steps
-                seen.add(worker.done)
-                told = told or cli.json("workers")
-                explained = explained or cli.json("explain", "sheet", "seen")["jobs"]
-            time.sleep(0.1)
     finally:
-        process.terminate()
-        _, errors = process.communicate(timeout=60)
-    assert len(seen) > 2, errors
-    assert told
-    assert explained
-    for one in (told[0], explained[0]):
-        assert (one["phase"], one["total"]) == ("denoise", steps)
-        assert 0 < one["done"] <= steps
+        terminal.process.terminate()
+        code = terminal.end()
+    assert len(seen) > 2, terminal.shown
+    (does,) = [row["does"] for row in json.loads(told) if row["row"] == "seen"]
+    assert re.fullmatch(rf"denoise \d+/{STEPS}", does)
+    for one in (listed[0], explained[0]):
+        assert (one["phase"], one["total"]) == ("denoise", STEPS)
+        assert 0 < one["done"] <= STEPS
+    # On the terminal too it went on.
+    assert len(set(re.findall(rf"seen: denoise .* (\d+)/{STEPS}", terminal.shown))) > 1, terminal.shown
+    assert code == 130

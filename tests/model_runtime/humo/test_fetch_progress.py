@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import re
 import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +15,7 @@ import pytest
 
 from model_runtime.humo.weights.layout import HUMO, WAN, WHISPER
 from tests.support.hub import Hub, running_hub
+from tests.support.terminal import PATIENCE_S, Terminal
 
 ROOT = Path(__file__).parents[3]
 MIB = 2**20
@@ -34,7 +30,6 @@ FILES = {
     WHISPER: {"model.safetensors": MIB, "config.json": 300, "preprocessor_config.json": 200},
 }
 WHOLE = sum(size for files in FILES.values() for size in files.values())
-PATIENCE_S = 100
 
 
 @pytest.fixture
@@ -56,50 +51,11 @@ def command(program: str, hub: Hub, folder: Path) -> list[str]:
     return [sys.executable, "-m", program, "model", "fetch", "humo-1.7B", *where]
 
 
-class Terminal:
-    """What a program writes to a terminal 160 columns wide, while it runs."""
-
-    def __init__(self, argv: list[str]) -> None:
-        self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
-        os.set_blocking(self._ours, False)
-        self.process = subprocess.Popen(
-            argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, start_new_session=True
-        )
-        os.close(theirs)
-        self.shown = ""
-
-    def wait_for(self, pattern: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not re.search(pattern, self.shown):
-            assert time.monotonic() < deadline, self.shown
-            assert self._read() or self.process.poll() is None, self.shown
-            time.sleep(0.02)
-
-    def end(self) -> int:
-        code = self.process.wait(PATIENCE_S)
-        while self._read():
-            pass
-        os.close(self._ours)
-        return code
-
-    def _read(self) -> bool:
-        try:
-            read = os.read(self._ours, 1 << 16)
-        except BlockingIOError:
-            return False
-        except OSError:
-            # Linux says so where the last one at the other end has gone.
-            return False
-        self.shown += read.decode()
-        return bool(read)
-
-
 def test_a_fetch_is_seen_stopped_and_taken_up_again(hub: Hub, tmp_path: Path) -> None:
     """One bar over all files that names the one under way; Ctrl-C keeps what came; only the rest is sent again."""
     folder = tmp_path / "weights"
     hub.hold_after[EMA] = 25 * MIB
-    terminal = Terminal(command("flows.cli", hub, folder))
+    terminal = Terminal(command("flows.cli", hub, folder), cwd=ROOT)
     # The client hands on pieces of 10 MiB; two of them have come when the hub holds still.
     terminal.wait_for(rf"fetching: +\d+%.* 21\.0M/{WHOLE / 1e6:.1f}M .*HuMo/{EMA} 20\.97 MB of 41\.94 MB")
     terminal.process.send_signal(signal.SIGINT)
