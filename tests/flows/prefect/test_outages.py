@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,25 @@ def test_a_false_verdict_on_a_living_run_is_taken_back(tmp_path: Path, server: F
     assert process.returncode == 0
     assert api.run(run_id)["state_type"] == "COMPLETED"
     assert "it is alive" in api.log(run_id)
+
+
+def test_what_is_old_is_removed(tmp_path: Path, server: FallibleServer) -> None:
+    """With `retention_days` the janitor removes ended runs, swept sheets and exports that are older, and only those."""
+    day_ago = {"CALLSHEET_RETENTION_DAYS": "1"}
+    moment_ago = {"CALLSHEET_RETENTION_DAYS": "0.00001"}
+    api = PrefectApi(url=server.api_url)
+    old = {"flow_runs": {"end_time": {"before_": datetime.now(UTC).isoformat()}}}
+    folders = [tmp_path / "home" / name for name in ("deliveries", "inbox/done", "inbox/failed")]
+    for folder in folders:
+        for name, age_s in (("old", 2 * 86_400), ("young", 3600)):
+            (folder / name).mkdir(parents=True)
+            os.utime(folder / name, (time.time() - age_s,) * 2)
+    assert api.ask("/flow_runs/count", old) > 0
+    run_janitor(Cli(folder=tmp_path, environ=day_ago), server.api_url)
+    assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [["young"]] * 3
+    assert api.ask("/flow_runs/count", old) > 0
+    run_janitor(Cli(folder=tmp_path, environ=moment_ago), server.api_url)
+    assert api.ask("/flow_runs/count", old) == 0
 
 
 def test_the_first_of_two_runs_becomes_an_observer(tmp_path: Path, server: FallibleServer) -> None:
