@@ -15,6 +15,7 @@ from transformers.models.umt5.configuration_umt5 import UMT5Config
 from transformers.models.umt5.modeling_umt5 import UMT5EncoderModel
 
 from model_runtime.humo.config import TextConfig
+from model_runtime.humo.weights.remedy import BRING
 from schemas.errors import InvalidInput
 
 _SPACES = re.compile(r"\s+")
@@ -85,15 +86,13 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError) as error:
-        raise InvalidInput(
-            f"{folder} holds no tokenizer: {error}", fix="fetch the model again: python -m model_runtime model fetch"
-        ) from error
+        raise InvalidInput(f"{folder} holds no tokenizer: {error}", fix=BRING) from error
     # A tokenizer built without its vocabulary answers unknown tokens and no error.
     ids = tokenizer("a picture of a person")["input_ids"]
     if all(token in (tokenizer.unk_token_id, tokenizer.eos_token_id) for token in ids):
         raise InvalidInput(
             f"the tokenizer in {folder} knows none of its words",
-            fix="fetch the model again: python -m model_runtime model fetch",
+            fix=BRING,
         )
     return tokenizer
 

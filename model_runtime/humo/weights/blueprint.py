@@ -18,6 +18,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from model_runtime.humo import text, vae
 from model_runtime.humo.config import TextConfig, TransformerConfig, VaeConfig
 from model_runtime.humo.transformer import HumoTransformer
+from model_runtime.humo.weights.remedy import BRING
 from schemas.errors import InvalidInput
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -79,7 +80,7 @@ def speech_encoder(settings: Path, *, width: int) -> Blueprint[WhisperEncoder]:
     except (OSError, ValueError, TypeError) as error:
         raise InvalidInput(
             f"{settings} does not describe a Whisper model: {error}",
-            fix="fetch the model: python -m model_runtime model fetch",
+            fix=BRING,
         ) from error
     if config.d_model != width:
         raise InvalidInput(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_runtime.humo.weights.header import TensorInfo, read_header
+from model_runtime.humo.weights.remedy import BRING
 from schemas.errors import InvalidInput
 
 DTYPES = frozenset({"F32", "F16", "BF16"})
@@ -41,9 +42,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         if not converted.is_file():
             raise InvalidInput(
                 f"{converted} is missing: {path.name} {'is not converted yet' if path.is_file() else 'is not there'}",
-                fix="convert it once: python -m model_runtime model convert"
-                if path.is_file()
-                else "fetch the model: python -m model_runtime model fetch",
+                fix="convert it once: python -m model_runtime model convert" if path.is_file() else BRING,
             )
         path = converted
     if path.suffix != ".json":
@@ -61,17 +60,15 @@ def _sharded(index: Path) -> dict[str, TensorInfo]:
         names: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         shards = sorted(set(names.values()))
     except FileNotFoundError:
-        raise InvalidInput(f"{index} is missing", fix="fetch the model: python -m model_runtime model fetch") from None
+        raise InvalidInput(f"{index} is missing", fix=BRING) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"{index} is no index of shards: {error}", fix="fetch the model again") from error
+        raise InvalidInput(f"{index} is no index of shards: {error}", fix=BRING) from error
     if any(Path(shard).name != shard for shard in shards):
-        raise InvalidInput(f"{index} names files outside its own folder", fix="fetch the model again")
+        raise InvalidInput(f"{index} names files outside its own folder", fix=BRING)
     headers = {shard: read_header(index.parent / shard) for shard in shards}
     absent = [name for name, shard in names.items() if name not in headers[shard]]
     if absent:
-        raise InvalidInput(
-            f"{index} promises tensors that its shards lack: {shown(absent)}", fix="fetch the model again"
-        )
+        raise InvalidInput(f"{index} promises tensors that its shards lack: {shown(absent)}", fix=BRING)
     return {name: headers[shard][name] for name, shard in names.items()}
 
 

@@ -12,6 +12,7 @@ from media.process import ProcessLimits, kill_group, start
 from model_runtime.humo.weights.checkpoint import converted_path
 from model_runtime.humo.weights.layout import HumoModel, Source
 from model_runtime.humo.weights.lockfile import measure, write_lock
+from model_runtime.humo.weights.remedy import BRING
 from schemas.errors import InvalidInput
 from schemas.weights import ConvertedFile, WeightsLock
 
@@ -28,9 +29,7 @@ def convert_files(pickles: Sequence[Path], *, limits: ProcessLimits | None = Non
     """
     missing = [str(pickle) for pickle in pickles if not pickle.is_file()]
     if missing:
-        raise InvalidInput(
-            f"{', '.join(missing)} is missing", fix="fetch the model: python -m model_runtime model fetch"
-        )
+        raise InvalidInput(f"{', '.join(missing)} is missing", fix=BRING)
     targets = [converted_path(pickle) for pickle in pickles]
     parts = [target.with_name(f"{target.name}.part") for target in targets]
     try:

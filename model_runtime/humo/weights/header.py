@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_runtime.humo.weights.remedy import BRING
 from schemas.errors import InvalidInput
 
 _LENGTH = struct.Struct("<Q")
@@ -45,7 +46,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
                 raise _damaged(path, f"its head claims {length} bytes, the file has {size}")
             text = stream.read(length)
     except FileNotFoundError:
-        raise InvalidInput(f"{path} is missing", fix=_FETCH) from None
+        raise InvalidInput(f"{path} is missing", fix=BRING) from None
     try:
         entries: dict[str, Any] = json.loads(text)
         entries.pop("__metadata__", None)
@@ -62,8 +63,5 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     return tensors
 
 
-_FETCH = "fetch the model again: python -m model_runtime model fetch"
-
-
 def _damaged(path: Path, why: str) -> InvalidInput:
-    return InvalidInput(f"{path} is damaged: {why}", fix=_FETCH)
+    return InvalidInput(f"{path} is damaged: {why}", fix=BRING)

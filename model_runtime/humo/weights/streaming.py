@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from model_runtime.humo.weights.checkpoint import Checkpoint
+from model_runtime.humo.weights.remedy import BRING
 from schemas.errors import InvalidInput
 
 
@@ -33,6 +34,4 @@ def _from_shard(path: Path, names: list[str]) -> Iterator[tuple[str, Tensor]]:
             for name in names:
                 yield name, shard.get_tensor(name)
     except (SafetensorError, OSError) as error:
-        raise InvalidInput(
-            f"{path} cannot be read: {error}", fix="fetch the model again: python -m model_runtime model fetch"
-        ) from error
+        raise InvalidInput(f"{path} cannot be read: {error}", fix=BRING) from error

@@ -159,6 +159,7 @@ def test_a_truncated_shard_is_refused_by_its_head(own_weights: dict[str, Path], 
     with pytest.raises(InvalidInput, match=f"{shard.name} is damaged") as caught:
         load_model(root, model, device=CPU, dtype=torch.float32)
     assert "model fetch" in caught.value.fix
+    assert "model make-tiny" in caught.value.fix
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def take_another_models_folder(root: Path) -> None:
         (forget_the_lock, "no weights of tiny-random were fetched", "make-tiny tiny-random"),
         (take_another_models_folder, "no weights of tiny-random were fetched", "make-tiny tiny-random"),
         (truncate, "bytes, expected", "make-tiny tiny-random"),
-        (truncate_and_lock, "00001-of-00003.safetensors is damaged", "model fetch"),
+        (truncate_and_lock, "00001-of-00003.safetensors is damaged", "model make-tiny"),
         (drop_a_key, "1 missing", "published checkpoint of this model"),
         (quantise, "1 of a type other than BF16, F16, F32", "quantised"),
     ],
