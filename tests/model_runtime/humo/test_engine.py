@@ -258,6 +258,19 @@ def test_what_cannot_be_rendered_is_refused_first(
     assert watcher.said == []
 
 
+def test_speech_of_no_length_is_refused_first(
+    engines: dict[str, HumoEngine], inputs: LocalInputs, tmp_path: Path
+) -> None:
+    """A file without a sample blames the row, says how many were expected, and nothing is computed."""
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16_000)
+    task = RenderTask(request=request(), inputs=dataclasses.replace(inputs, speech=tmp_path / "empty.wav"))
+    watcher = Watcher()
+    with pytest.raises(InvalidMedia, match=r"0 samples of speech .* expected at least 640") as caught:
+        engines["tiny-random"].render(task, watcher)
+    assert caught.value.code is Code.AUDIO_TOO_SHORT
+    assert watcher.said == []
+
+
 def test_twelve_references_are_rendered(engines: dict[str, HumoEngine], inputs: LocalInputs) -> None:
     """As many pictures as the limit allows take as many slots."""
     many = dataclasses.replace(inputs, images=inputs.images * 6)
