@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flows.deploy.up import children
+from flows.prefect_home import is_reachable
 from schemas.settings import Settings
 from storage.places import open_ledger_of
 from tests.support.cli import Cli, write_picture, write_sheet
@@ -172,7 +173,7 @@ def serving(folder: Path, *, workers: int = 1, environ: Mapping[str, str] | None
     ui_url = f"http://127.0.0.1:{port}"
     api = PrefectApi(url=f"{ui_url}/api")
     try:
-        eventually(lambda: process.poll() is None and _has_deployments(api), within_s=150)
+        eventually(lambda: process.poll() is None and _has_deployments(api), within_s=240)
         yield Up(cli=cli, api=api, ui_url=ui_url, files_url=f"http://127.0.0.1:{port + 1}", process=process)
     finally:
         os.killpg(process.pid, signal.SIGINT)
@@ -188,7 +189,4 @@ def _about(pid: int) -> str:
 
 
 def _has_deployments(api: PrefectApi) -> bool:
-    try:
-        return int(api.ask("/deployments/count", {})) == 5
-    except OSError:
-        return False
+    return is_reachable(api.url) and int(api.ask("/deployments/count", {})) == 5
