@@ -30,3 +30,5 @@ if _IS_HERE:
         import torch
 
         torch.set_num_threads(1)
+
+    from tests.support.training import Clips, tiny_clips  # noqa: F401 - fixtures are used by name
