@@ -57,6 +57,10 @@ hostile: setup-dev ## every hostile file in a process of its own, and 20,000 mut
 simulate-faults: setup-dev ## play 10,000 seeded schedules of faults against the code that ships; `--seed N --trace` replays one
 	$(BIN)/python -m tests.simulation --seeds 10000 --keep-going
 
+.PHONY: defences
+defences: setup-dev ## cut each defence out of a copy of the code, and see which schedule misses it; writes the table into docs/reliability.md
+	$(BIN)/python -m tests.simulation --defences --write docs/reliability.md
+
 .PHONY: lint
 lint: setup-dev ## ruff, mypy --strict, import contract
 	$(BIN)/ruff check .

@@ -368,6 +368,7 @@ DEFENCES = (
         name="interruptions-are-free",
         what="not counting attempts that were interrupted",
         why="three preempted workers set a good row aside",
+        test="tests/schemas/test_retry.py::test_interruptions_between_failures_do_not_count",
         cuts=(
             Cut(
                 file="schemas/retry.py",
@@ -440,6 +441,7 @@ DEFENCES = (
         name="age-of-an-orphan",
         what="the age below which an object is no orphan",
         why="a sweep deletes a clip between its upload and its commit",
+        test="tests/storage/objects/test_orphans.py::test_orphans_are_what_is_old_and_unreferenced",
         cuts=(
             Cut(
                 file="storage/objects/orphans.py",
