@@ -45,12 +45,18 @@ LOOKING_ON: ContextVar[Sequence[Observer]] = ContextVar("LOOKING_ON", default=()
 """Observers of this process, such as the terminal's progress bar: no parameter of a flow, which must be JSON."""
 
 CANCEL_WITHIN_S = 20.0
-"""A runner kills a cancelled run after half a minute; by then its workers have been told."""
+KILLED_AFTER_S = 27.0
+"""A runner kills a cancelled run after half a minute; by then its workers and Prefect have been told."""
 
 _STOPPED = {CampaignState.STOPPED_BUDGET: "StoppedBudget", CampaignState.STOPPED_FAILURES: "StoppedFailures"}
 
 
-@flow(name="submit-campaign", flow_run_name="submit {manifest}", persist_result=False)
+def _name_of_submit() -> str:
+    """`submit spring.csv`: the folders before it only fill the page."""
+    return f"submit {str(this_run.parameters.get('manifest', '')).rpartition('/')[2]}"
+
+
+@flow(name="submit-campaign", flow_run_name=_name_of_submit, persist_result=False)
 def submit_campaign(
     manifest: Annotated[str, Field(min_length=1)],
     *,
@@ -156,8 +162,10 @@ def render_campaign(
                 end = render(campaign, ledger, settings, workers=workers, observers=observers, run=run)
             except TerminationSignal:
                 # SIGTERM alone cancels nothing; a person in the UI does.
+                told_at = time.monotonic()
                 if view.obey():
                     _wait_for_cancel(ledger, campaign.campaign_id)
+                    view.allow(KILLED_AFTER_S - (time.monotonic() - told_at))
                 raise
             last = Closing()
             if deliver and not end.observing:

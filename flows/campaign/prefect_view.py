@@ -73,6 +73,7 @@ class PrefectView:
         self._begun = threading.Event()
         self._wake = threading.Event()
         self._hurry = threading.Event()
+        self._hurry_s = HURRY_S
         self._thread = threading.Thread(target=self._live, name="prefect-view", daemon=True)
 
     @property
@@ -101,7 +102,11 @@ class PrefectView:
             self._closing = closing or Closing()
         self._wake.set()
         self._begun.set()
-        self._thread.join(HURRY_S if self._hurry.is_set() else None)
+        self._thread.join(self._hurry_s if self._hurry.is_set() else None)
+
+    def allow(self, seconds: float) -> None:
+        """An interrupted run may take so long to tell its end, when that is more than usual."""
+        self._hurry_s = max(HURRY_S, seconds)
 
     def obey(self) -> bool:
         """Whether a person cancelled this run in Prefect; if so the ledger knows it when this returns."""

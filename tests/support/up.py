@@ -54,7 +54,7 @@ def _words(counts: Mapping[Any, int]) -> dict[str, int]:
     return {state.value: n for state, n in counts.items()}
 
 
-def eventually(ask: Callable[[], T | None], *, within_s: float = 90, every_s: float = 0.5) -> T:
+def eventually(ask: Callable[[], T | None], *, within_s: float = 180, every_s: float = 0.5) -> T:
     """The first answer that is neither None nor empty; a deadline instead of a hopeful sleep."""
     deadline = time.monotonic() + within_s
     while True:

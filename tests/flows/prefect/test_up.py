@@ -41,7 +41,7 @@ def ended(up: Up, name: str, *states: str) -> dict[str, Any]:
         found = up.campaign(name)
         return found if found and found["state"] in states else None
 
-    return eventually(ask, within_s=150, every_s=0.2)
+    return eventually(ask, within_s=300, every_s=0.2)
 
 
 def final(up: Up, name: str) -> dict[str, Any]:
@@ -148,6 +148,7 @@ def test_a_campaign_comes_from_the_form(up: Up, visitor: Page) -> None:
     form.nth(1).fill(str(sheet))
     visitor.get_by_role("button", name="Submit").last.click()
     ended(up, "summer", "done")
+    assert final(up, "submit by hand.csv")["state_type"] == "COMPLETED"
     assert final(up, "render summer")["state_type"] == "COMPLETED"
 
     up.api.start("export-campaign", campaign_id="summer", out=str(folder / "out"))
@@ -172,7 +173,7 @@ def test_cancel_in_the_ui_keeps_what_is_there(up: Up, visitor: Page) -> None:
     assert "are kept" in f"{up.api.log(run_id)} {run['state']['message']}"
     visitor.reload()
     expect(visitor.get_by_text("Cancelled").first).to_be_visible()
-    shoot(visitor, "cancelled", 1180)
+    shoot(visitor, "cancelled", 1330)
 
 
 def test_pause_resume_and_retry(up: Up) -> None:
