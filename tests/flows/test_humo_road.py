@@ -45,7 +45,9 @@ from storage.ledger.protocol import Ledger
 from storage.places import open_ledger_of, open_store_of
 from tests.support.cli import Cli, write_sheet
 from tests.support.prefect_server import PrefectServer, serve_prefect
-from tests.support.terminal import Terminal
+from tests.support.terminal import PATIENCE_S, Terminal
+
+pytestmark = pytest.mark.timeout(900)
 
 ROWS = [
     {"row_id": "all", "prompt": "a singer bows", "image": "0.png|1.png", "audio": "a.wav"},
@@ -280,7 +282,7 @@ def test_every_denoising_step_is_told(folder: Path, prefect: PrefectServer) -> N
         terminal.wait_for(rf"seen: denoise .* \d+/{STEPS}")
         seen: set[int] = set()
         told = explained = listed = ""
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + PATIENCE_S
         with closing(open_ledger_of(settings_at(folder, "third"), create=False)) as ledger:
             while time.monotonic() < deadline and not (len(seen) > 2 and listed and explained and "denoise" in told):
                 worker = _worker_at_denoising(ledger)

@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             for at in range(start, stop, _PIECE):
                 if hold is not None and at - start >= hold:
-                    self.hub.released.wait(60)
+                    self.hub.released.wait(240)
                 piece = data[at : min(at + _PIECE, stop)]
                 self.wfile.write(piece)
                 self.hub.sent[inside] = self.hub.sent.get(inside, 0) + len(piece)

@@ -15,7 +15,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-PATIENCE_S = 100
+PATIENCE_S = 240
+"""For a machine that is busy with much else."""
 
 
 class Terminal:

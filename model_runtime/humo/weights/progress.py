@@ -41,6 +41,8 @@ class Progress:
                 unit_scale=True,
                 file=self._stream,
                 dynamic_ncols=True,
+                # Pieces are large: each is drawn, also the last one before a pause.
+                mininterval=0,
                 miniters=1,
             )
 

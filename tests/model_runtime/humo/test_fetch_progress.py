@@ -17,6 +17,8 @@ from model_runtime.humo.weights.layout import HUMO, WAN, WHISPER
 from tests.support.hub import Hub, running_hub
 from tests.support.terminal import PATIENCE_S, Terminal
 
+pytestmark = pytest.mark.timeout(900)
+
 ROOT = Path(__file__).parents[3]
 MIB = 2**20
 EMA = "HuMo-1.7B/ema.pth"
@@ -55,11 +57,16 @@ def test_a_fetch_is_seen_stopped_and_taken_up_again(hub: Hub, tmp_path: Path) ->
     """One bar over all files that names the one under way; Ctrl-C keeps what came; only the rest is sent again."""
     folder = tmp_path / "weights"
     hub.hold_after[EMA] = 25 * MIB
-    terminal = Terminal(command("flows.cli", hub, folder), cwd=ROOT)
+    # The client would ask again after ten seconds of silence; a busy machine may need them.
+    environ = {**os.environ, "HF_HUB_DOWNLOAD_TIMEOUT": "240"}
+    terminal = Terminal(command("flows.cli", hub, folder), cwd=ROOT, environ=environ)
     # The client hands on pieces of 10 MiB; two of them have come when the hub holds still.
-    terminal.wait_for(rf"fetching: +\d+%.* 21\.0M/{WHOLE / 1e6:.1f}M .*HuMo/{EMA} 20\.97 MB of 41\.94 MB")
-    terminal.process.send_signal(signal.SIGINT)
-    assert terminal.end() == 130
+    try:
+        terminal.wait_for(rf"fetching: +\d+%.* 21\.0M/{WHOLE / 1e6:.1f}M .*HuMo/{EMA} 20\.97 MB of 41\.94 MB")
+    finally:
+        terminal.process.send_signal(signal.SIGINT)
+        code = terminal.end()
+    assert code == 130
     assert "run the same command again" in terminal.shown
     assert "Traceback" not in terminal.shown
     hub.released.set()

@@ -17,7 +17,10 @@ from model_runtime.humo.weights.layout import find_model
 from tests.support import humo as golden
 from tests.support.hollow_weights import write_hollow_model, write_hollow_shards
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which only Linux has"),
+    pytest.mark.timeout(600),
+]
 
 MIB = 2**20
 SHARD = 64 * MIB

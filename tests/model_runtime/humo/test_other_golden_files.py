@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tests.support.humo_set import make_set
+
+pytestmark = pytest.mark.timeout(600)
 
 HERE = Path(__file__).parent
 READ_GOLDEN_FILES = ("guidance", "references", "sampler", "speech", "text", "transformer", "vae", "whole_runs")
@@ -56,7 +59,7 @@ def test_other_sizes_and_seeds_are_checked_by_the_same_tests(tmp_path: Path) -> 
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
         check=False,
     )
     failed = re.findall(r"^FAILED \S*/test_(\w+)\.py::test_(\S+)", done.stdout, re.MULTILINE)
