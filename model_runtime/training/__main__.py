@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--focus-weight", type=float, default=0.1, help="of the mask loss; 0 leaves it out")
     train.add_argument("--mix", type=int, nargs=2, default=(20, 50), metavar=("FROM", "TO"), help="percent with speech")
     train.add_argument("--save-every", type=int, default=500)
+    train.add_argument("--sample-every", type=int, default=0, help="steps between sheets of samples; 0 draws none")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--clips", type=int, default=64, help="clips of the world")
     train.add_argument("--frames", type=int, default=9)
@@ -103,6 +104,7 @@ def _trainer(arguments: argparse.Namespace) -> Trainer:
             learning_rate=arguments.learning_rate,
             warmup=arguments.warmup,
             save_every=arguments.save_every,
+            sample_every=arguments.sample_every,
         ),
         arguments.out,
         batch=arguments.batch,

@@ -18,8 +18,9 @@ from model_runtime.training.batches import Batches
 from model_runtime.training.examples import WorldExamples, tokens
 from model_runtime.training.mixing import Mixing
 from model_runtime.training.publishing import start_from
+from model_runtime.training.sheets import SampleSheet
 from model_runtime.training.trainee import Trainee
-from model_runtime.training.trainer import OnSample, Settings, Trainer
+from model_runtime.training.trainer import Settings, Trainer
 from model_runtime.training.world.world import World
 from schemas.model_spec import WAN_NEGATIVE_PROMPT
 
@@ -47,7 +48,6 @@ def assemble(
     focus_weight: float = 0.1,
     mixing: Mixing | None = None,
     accelerator: Accelerator | None = None,
-    on_sample: OnSample | None = None,
 ) -> Trainer:
     """A trainer of that stage at its first step.
 
@@ -59,10 +59,11 @@ def assemble(
     has_own_text = sources.start_from is not None and start_from(
         sources.start_from, loaded.transformer, loaded.text.encoder
     )
+    zero = ZeroLatents(loaded)
     batches = Batches(
         WorldExamples(sources.world, loaded, count=sources.clips),
         family=loaded.transformer.shape.family,
-        zero=ZeroLatents(loaded),
+        zero=zero,
         negative=tokens(loaded.text, WAN_NEGATIVE_PROMPT),
         stage=settings.stage,
         size=batch,
@@ -70,6 +71,7 @@ def assemble(
         seed=settings.seed,
         mixing=mixing,
     )
+    sheet = SampleSheet(sources.world, loaded, out / "samples", zero=zero, stage=settings.stage)
     trainee = Trainee.for_stage(
         settings.stage,
         loaded.transformer,
@@ -92,7 +94,7 @@ def assemble(
             "focus_weight": focus_weight,
             "mixing": repr(mixing or Mixing()),
         },
-        on_sample=on_sample,
+        on_sample=sheet,
         publish_text=train_text or has_own_text,
     )
 
