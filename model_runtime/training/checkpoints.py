@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 _NAME = re.compile(r"step-(\d{8})")
-_WEIGHTS, _AVERAGE, _OPTIMISER, _STATE = "weights.safetensors", "average.safetensors", "optimiser.pt", "state.json"
+_WEIGHTS, _AVERAGE, _OPTIMISER = "weights.safetensors", "average.safetensors", "optimiser.safetensors"
+_STATE = "state.json"
 _CHUNK = 1 << 20
 
 
@@ -60,9 +60,10 @@ class Checkpoints:
         work.mkdir(parents=True)
         save_file(_plain(checkpoint.weights), work / _WEIGHTS)
         save_file(_plain(checkpoint.average), work / _AVERAGE)
-        torch.save(checkpoint.optimiser, work / _OPTIMISER)
+        moments, plan = _apart(checkpoint.optimiser)
+        save_file(_plain(moments), work / _OPTIMISER)
         digests = {name: _digest(work / name) for name in (_WEIGHTS, _AVERAGE, _OPTIMISER)}
-        document = {"step": checkpoint.step, "state": checkpoint.state, "sha256": digests}
+        document = {"step": checkpoint.step, "state": checkpoint.state, "optimiser": plan, "sha256": digests}
         (work / _STATE).write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         for path in work.iterdir():
             _sync(path)
@@ -92,9 +93,27 @@ class Checkpoints:
             step=document["step"],
             weights=load_file(place / _WEIGHTS),
             average=load_file(place / _AVERAGE),
-            optimiser=torch.load(place / _OPTIMISER, map_location="cpu", weights_only=True),
+            optimiser=_together(load_file(place / _OPTIMISER), document["optimiser"]),
             state=document["state"],
         )
+
+
+def _apart(optimiser: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimiser's state as tensors and as JSON: nothing here is ever pickled."""
+    tensors: dict[str, Tensor] = {}
+    plan: dict[str, dict[str, Any]] = {}
+    for number, values in optimiser["state"].items():
+        plan[str(number)] = {name: value for name, value in values.items() if not isinstance(value, Tensor)}
+        tensors |= {f"{number}.{name}": value for name, value in values.items() if isinstance(value, Tensor)}
+    return tensors, {"state": plan, "param_groups": optimiser["param_groups"]}
+
+
+def _together(tensors: Mapping[str, Tensor], plan: Mapping[str, Any]) -> dict[str, Any]:
+    state: dict[int, dict[str, Any]] = {int(number): dict(values) for number, values in plan["state"].items()}
+    for key, value in tensors.items():
+        number, _, name = key.partition(".")
+        state[int(number)][name] = value
+    return {"state": state, "param_groups": plan["param_groups"]}
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
