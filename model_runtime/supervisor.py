@@ -112,17 +112,13 @@ class Supervisor:
         """Work until told to stop, idle for too long, or unfit; the value is the process's exit code."""
         self._stopping.install()
         log.started(self._plan.name, self._plan.pool)
-        code = WorkerExit.DRAINED
         try:
-            with Scratch(self._plan.scratch) as scratch:
-                reason = self._serve(scratch)
+            code, reason = self._work()
+            # Here and not below: the alarm may ring at the very moment at which it is taken back.
+            self._stopping.finalise()
         except StopNow:
             code, reason = WorkerExit.PREEMPTED, _AT_ONCE
             self._return_lease()
-        except Permanent as error:
-            code, reason = WorkerExit.BAD_CONFIGURATION, str(error)
-        except _SickNode as error:
-            code, reason = WorkerExit.SICK, str(error)
         finally:
             self._stopping.finalise()
             if self._gang:
@@ -133,6 +129,15 @@ class Supervisor:
         return code
 
     # -- the loop ----------------------------------------------------------------------------------------------
+
+    def _work(self) -> tuple[WorkerExit, str]:
+        try:
+            with Scratch(self._plan.scratch) as scratch:
+                return WorkerExit.DRAINED, self._serve(scratch)
+        except Permanent as error:
+            return WorkerExit.BAD_CONFIGURATION, str(error)
+        except _SickNode as error:
+            return WorkerExit.SICK, str(error)
 
     def _serve(self, scratch: Scratch) -> str:
         shop = self._workshop(scratch)
