@@ -40,9 +40,13 @@ demo: setup ## render examples/quickstart/campaign.csv into out/quickstart/
 test: setup-dev ## run the tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
+.PHONY: test-long
+test-long: setup-dev ## the same at full length: every hostile file as a process, 200 rows on real servers, ... (an hour)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --long-run $(PYTEST_ARGS)
+
 .PHONY: test-humo
 test-humo: setup-dev ## run HuMo's fixture tests; CALLSHEET_HUMO_FIXTURES=DIR names another set
-	$(BIN)/python -m pytest tests/model_runtime/humo $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/model_runtime/humo --long-run $(PYTEST_ARGS)
 
 .PHONY: chaos
 chaos: setup-dev ## at least 1,000 real kills, stops and outages on both databases, then ten minutes without Prefect

@@ -13,12 +13,12 @@ from tests.support.cli import Cli, silent_rows, write_picture, write_sheet
 from tests.support.postgres import PostgresServer
 from tests.support.s3 import S3Server
 
-ROWS = 200
+SHORT, LONG = 60, 200
 DIFFERENT_BY_NATURE = {"_gpu_s", "_video_url", "_poster_url"}
 
 
-def rows_with_a_shared_video() -> list[dict[str, str]]:
-    rows = silent_rows(ROWS, duration=0.2)
+def rows_with_a_shared_video(count: int) -> list[dict[str, str]]:
+    rows = silent_rows(count, duration=0.2)
     for row in rows[:6]:
         row["video"] = "together"
     return rows
@@ -34,28 +34,31 @@ def digests(cli: Cli) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in videos}
 
 
-def render(folder: Path, environ: Mapping[str, str], workers: int) -> Cli:
+def render(folder: Path, environ: Mapping[str, str], *, rows: int, workers: int) -> Cli:
     cli = Cli(folder=folder, environ=environ)
     write_picture(folder)
-    write_sheet(folder, rows_with_a_shared_video())
+    write_sheet(folder, rows_with_a_shared_video(rows))
     words = ("run", "sheet.csv", "--engine", "pattern", "--workers", workers, "--out", "out")
     assert cli.json(*words)["state"] == "done"
     return cli
 
 
 @pytest.mark.slow
-def test_servers_and_files_give_the_same_videos(tmp_path: Path, postgres: PostgresServer, rclone_s3: S3Server) -> None:
-    """200 rows with three workers on real servers end as they do on a laptop, byte for byte."""
+def test_servers_and_files_give_the_same_videos(
+    tmp_path: Path, postgres: PostgresServer, rclone_s3: S3Server, long_run: bool
+) -> None:
+    """60 rows, 200 in the long run, with three workers on real servers end as they do on a laptop, byte for byte."""
+    rows = LONG if long_run else SHORT
     environ = {"CALLSHEET_DATABASE_URL": postgres.new_database(), **rclone_s3.variables()}
-    production = render(tmp_path / "production", environ, workers=3)
-    laptop = render(tmp_path / "laptop", {}, workers=2)
+    production = render(tmp_path / "production", environ, rows=rows, workers=3)
+    laptop = render(tmp_path / "laptop", {}, rows=rows, workers=2)
     assert not (production.folder / "home" / "objects").exists()
     assert not (production.folder / "home" / "ledger.db").exists()
-    assert len(digests(laptop)) == ROWS - 5
+    assert len(digests(laptop)) == rows - 5
     assert digests(production) == digests(laptop)
     for one, other in zip(results(production), results(laptop), strict=True):
         assert one == other
     workers = {
-        a["worker"] for n in range(0, ROWS, 20) for a in production.json("explain", "sheet", f"r{n:04d}")["attempts"]
+        a["worker"] for n in range(0, rows, 6) for a in production.json("explain", "sheet", f"r{n:04d}")["attempts"]
     }
     assert len(workers) >= 2

@@ -1,4 +1,4 @@
-"""The long run of the hostile tests, and the figures that they end with."""
+"""What the hostile tests share, and the figures that they end with."""
 
 from __future__ import annotations
 
@@ -11,16 +11,6 @@ from tests.support.postgres import postgres
 from tests.support.s3 import rclone_s3
 
 __all__ = ["hit_counter", "inside", "postgres", "rclone_s3"]
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long-run", action="store_true", help="every hostile case as a process, 20,000 sheets and more")
-
-
-@pytest.fixture(scope="session")
-def long_run(pytestconfig: pytest.Config) -> bool:
-    # Asked with a default: where all tests are collected this file is read too late to add an option.
-    return bool(pytestconfig.getoption("--long-run", default=False))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -27,7 +27,7 @@ from storage.ledger.memory import MemoryLedger
 from tests.support.hostile_fuzz import KnownAnswers, hostile_sheets
 from tests.support.hostile_runs import FIGURES
 
-SHORT, LONG = 1_500, 20_000
+SHORT, LONG = 500, 20_000
 RUNS_AS_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 LINKS = VideoLinks(video='=HYPERLINK("http://x","y")', poster="\t@SUM(A1)")
 """What a store's address could be at worst."""

@@ -116,7 +116,7 @@ def test_a_campaign_from_sheet_to_gallery_shows_no_secret(installation: Installa
     assert installation.eyes.seen == {}
 
 
-def test_what_cannot_be_reached_or_let_in_shows_no_secret(installation: Installation) -> None:
+def test_what_cannot_be_reached_or_let_in_shows_no_secret(installation: Installation, long_run: bool) -> None:
     """Servers that are down, wrong passwords, addresses that are none: an error with its fix, without the secret."""
     words = installation.eyes.canaries.words
     wrong, url = words["wrong"], installation.database_url
@@ -149,15 +149,12 @@ def test_what_cannot_be_reached_or_let_in_shows_no_secret(installation: Installa
         {"CALLSHEET_DASK_SCHEDULER": f"tcp://somebody:{wrong}@{NOBODY}", "CALLSHEET_EXECUTOR": "inline"},
     ]
     # doctor looks at each part on its own: one of each kind goes into every run.
-    for number, (one, other) in enumerate(zip(database, store, strict=True)):
+    pairs = list(zip(database, store, strict=True))
+    for number, (one, other) in enumerate(pairs if long_run else pairs[::4]):
         environ = {"CALLSHEET_DATABASE_URL": one, **other, **shown[number % len(shown)]}
         assert installation.run("doctor", *(["--json"] if number % 2 else []), **environ) != 0
-    for environ in (
-        {"CALLSHEET_DATABASE_URL": database[0]},
-        {"CALLSHEET_DATABASE_URL": database[5]},
-        store[0],
-        store[5],
-    ):
+    refused = [{"CALLSHEET_DATABASE_URL": database[0]}, store[5], {"CALLSHEET_DATABASE_URL": database[5]}, store[0]]
+    for environ in refused if long_run else refused[:2]:
         assert installation.run("submit", "sheet.csv", "--engine", "pattern", "--campaign", "other", **environ) != 0
     assert installation.eyes.look_below(installation.cli.folder) > 0
     assert installation.eyes.seen == {}

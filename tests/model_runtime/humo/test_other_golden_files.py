@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.humo_set import make_set
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 HERE = Path(__file__).parent
 READ_GOLDEN_FILES = ("guidance", "references", "sampler", "speech", "text", "transformer", "vae", "whole_runs")
