@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
+import subprocess
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +64,20 @@ def ride_out(folder: Path, server: FallibleServer, *, rows: int, away_s: float, 
     return _seen(cli, api, process.returncode, errors, done_while_away=done)
 
 
+def hold(process: subprocess.Popen[str], cli: Cli) -> None:
+    """Stop a flow, but not in the middle of a transaction: on SQLite all others would wait for it."""
+    while True:
+        os.kill(process.pid, signal.SIGSTOP)
+        with closing(sqlite3.connect(cli.folder / "home" / "ledger.db", timeout=2, isolation_level=None)) as ledger:
+            try:
+                ledger.execute("BEGIN IMMEDIATE")
+                ledger.execute("ROLLBACK")
+                return
+            except sqlite3.OperationalError:
+                os.kill(process.pid, signal.SIGCONT)
+                time.sleep(0.1)
+
+
 def start_without(folder: Path, server: FallibleServer, *, rows: int) -> Outage:
     """Begin while the server is away; every clip is rendered before it is back, the campaign ends after."""
     cli = installation(folder, server, silent_rows(rows, prompt="alone"))
@@ -68,10 +85,12 @@ def start_without(folder: Path, server: FallibleServer, *, rows: int) -> Outage:
     process = cli.start("run", "spring.csv", "--out", "out", "--yes")
     eventually(lambda: rendered(cli) >= 1)
     # The flow is held, its workers are not: a server takes its time to start.
-    os.kill(process.pid, signal.SIGSTOP)
-    eventually(lambda: rendered(cli) == rows, within_s=120)
-    server.start()
-    os.kill(process.pid, signal.SIGCONT)
+    hold(process, cli)
+    try:
+        eventually(lambda: rendered(cli) == rows, within_s=120)
+    finally:
+        server.start()
+        os.kill(process.pid, signal.SIGCONT)
     _, errors = process.communicate(timeout=240)
     return _seen(cli, PrefectApi(url=server.api_url), process.returncode, errors, done_while_away=True)
 

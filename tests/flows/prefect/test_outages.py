@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import ROOT, Cli, silent_rows
-from tests.support.outage import installation, judge, rendered, ride_out, spring, start_without
+from tests.support.outage import hold, installation, judge, rendered, ride_out, spring, start_without
 from tests.support.prefect_server import FallibleServer, fallible_server
 from tests.support.up import PrefectApi, eventually
 
@@ -122,7 +122,7 @@ def test_the_first_of_two_runs_becomes_an_observer(tmp_path: Path, server: Falli
     with cli.start("run", "spring.csv", "--out", "out1", "--yes") as first:
         began = eventually(lambda: [r for r in api.runs("render spring") if r["id"] not in known])[0]
         before = eventually(lambda: rendered(cli) >= 1 and spring(cli)["coordinator"])
-        os.kill(first.pid, signal.SIGSTOP)
+        hold(first, cli)
         with cli.start("run", "spring.csv", "--out", "out2", "--yes") as second:
             eventually(lambda: spring(cli)["coordinator"] not in (before, ""), every_s=0.1)
             os.kill(first.pid, signal.SIGCONT)
