@@ -72,10 +72,11 @@ def hold(process: subprocess.Popen[str], cli: Cli) -> None:
             try:
                 ledger.execute("BEGIN IMMEDIATE")
                 ledger.execute("ROLLBACK")
-                return
             except sqlite3.OperationalError:
                 os.kill(process.pid, signal.SIGCONT)
                 time.sleep(0.1)
+            else:
+                return
 
 
 def start_without(folder: Path, server: FallibleServer, *, rows: int) -> Outage:
