@@ -63,7 +63,10 @@ def _sweep(parent: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """The lock last: whoever is killed in here leaves what a sweep finds again."""
+    """The lock last and alone: whoever is killed in here leaves what a sweep finds again.
+
+    So does a folder in which something is still written: the child of a process that was killed dies a moment later.
+    """
     with suppress(OSError):
         for path in folder.iterdir():
             if path.name == _LOCK:
@@ -72,7 +75,8 @@ def _remove(folder: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-        (folder / _LOCK).unlink(missing_ok=True)
+        if [path.name for path in folder.iterdir()] == [_LOCK]:
+            (folder / _LOCK).unlink()
     _remove_empty(folder)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,35 @@ def test_what_the_dead_left_is_swept(tmp_path: Path, left: str) -> None:
     arguments = [str(tmp_path), *(["gone"] if left == "the lock is gone" else [])]
     subprocess.run([sys.executable, "-c", script, *arguments], cwd=Path(__file__).parents[2], check=False)
     assert len(names(tmp_path)) == 1
+    with ScratchFolder(tmp_path, "join") as scratch:
+        assert names(tmp_path) == {scratch.folder.name}
+
+
+def test_what_is_still_written_to_is_swept_later(tmp_path: Path) -> None:
+    """A child that outlives the killed process for a moment keeps its folder from going; a later sweep finds it."""
+    dead = tmp_path / "join-0123456789ab"
+    (dead / "deep").mkdir(parents=True)
+    (dead / "lock").touch()
+    dying = (
+        "import itertools, sys; from pathlib import Path\n"
+        "for number in itertools.count():\n"
+        "    for folder in ('', 'deep'):\n"
+        "        try:\n"
+        "            Path(sys.argv[1], folder, str(number)).touch()\n"
+        "        except FileNotFoundError:\n"
+        "            pass\n"
+        "    print(flush=True)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", dying, str(dead)], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        threading.Thread(target=child.stdout.read, daemon=True).start()
+        try:
+            for _ in range(20):
+                with ScratchFolder(tmp_path, "join"):
+                    assert not dead.exists() or (dead / "lock").exists()
+        finally:
+            child.kill()
     with ScratchFolder(tmp_path, "join") as scratch:
         assert names(tmp_path) == {scratch.folder.name}
 

@@ -30,6 +30,9 @@ from tests.support.chaos_points import NO_ATTEMPT, Moment, Victim, outcomes, poi
 
 Row = Mapping[str, Any]
 
+DYING_S = 20.0
+"""A process that was killed, and its children, may take so long to be gone."""
+
 
 @dataclass(kw_only=True)
 class Finding:
@@ -196,9 +199,13 @@ def _orphans_go(store: ObjectStore, books: Books, found: Finding) -> None:
 
 
 def _scratch_is_swept(settings: Settings, found: Finding) -> None:
-    folder = scratch_folder(settings)
-    with ScratchFolder(folder, "audit") as mine:
-        left = [path.name for path in folder.iterdir() if path != mine.folder and not path.name.startswith(".")]
+    folder, deadline = scratch_folder(settings), time.monotonic() + DYING_S
+    while True:
+        with ScratchFolder(folder, "audit") as mine:
+            left = [path.name for path in folder.iterdir() if path != mine.folder and not path.name.startswith(".")]
+        if not left or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
     found.require(not left, f"dead processes left scratch behind: {left}")
 
 

@@ -138,14 +138,15 @@ def test_a_full_disk_is_retryable_and_leaves_no_part(store: DirectoryStore, root
 
 def test_a_writer_killed_half_way_leaves_the_old_object(store: DirectoryStore, root: Path) -> None:
     """SIGKILL in the middle of a write: the key still holds what it held, and a later check forgets the part."""
-    store.put_bytes("clips/a", b"old", media_type="video/mp4")
+    # A suffix that tells the type: no record of it is written, so the only part is the object's.
+    store.put_bytes("clips/a.mp4", b"old", media_type="video/mp4")
     fifo = root.parent / "pipe"
     os.mkfifo(fifo)
     script = (
         "import sys\n"
         "from pathlib import Path\n"
         "from storage.objects.directory import DirectoryStore\n"
-        "DirectoryStore(Path(sys.argv[1])).put_file('clips/a', Path(sys.argv[2]), media_type='video/mp4')\n"
+        "DirectoryStore(Path(sys.argv[1])).put_file('clips/a.mp4', Path(sys.argv[2]), media_type='video/mp4')\n"
     )
     writer = subprocess.Popen([sys.executable, "-c", script, str(root), str(fifo)])
     try:
@@ -157,7 +158,7 @@ def test_a_writer_killed_half_way_leaves_the_old_object(store: DirectoryStore, r
     finally:
         writer.kill()
         writer.wait()
-    assert (root / "clips" / "a").read_bytes() == b"old"
+    assert (root / "clips" / "a.mp4").read_bytes() == b"old"
     (part,) = (root / PARTS).iterdir()
     store.check()
     assert part.exists()
