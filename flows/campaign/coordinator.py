@@ -188,14 +188,16 @@ class Coordinator:
         identity = WorkerIdentity(worker=self.worker or self.owner, campaign_id=self.campaign_id)
         while len(self._joins) < self.executor.slots:
             self.listener(JoinStep.CLAIM, Edge.BEFORE)
+            # The lease runs from somewhere in the call: an answer that took its time is not a fresh lease.
+            asked = self.clock()
             lease = self.ledger.claim(identity, LeaseKind.JOIN, ttl=self.settings.lease_ttl_s)
             if lease is None:
                 return
             try:
                 order = self._order(campaign, lease)
                 self.listener(JoinStep.CLAIM, Edge.AFTER)
-                now = self.clock()
-                self._joins.append(_Join(lease=lease, order=order, task=self._submit(order), started=now, renewed=now))
+                task, now = self._submit(order), self.clock()
+                self._joins.append(_Join(lease=lease, order=order, task=task, started=now, renewed=asked))
             except LeaseLost:
                 log.warning("join of %s: the lease is another's now; not begun", lease.video_id)
 
@@ -215,7 +217,8 @@ class Coordinator:
     def _harvest(self) -> None:
         """A ledger that goes away in here leaves every join as it was: the next round says the same again."""
         for entry in list(self._joins):
-            is_ours = self._finish(entry) if entry.task.done() else self._renew(entry)
+            is_begun_again = entry.task.done() and self._finish(entry)
+            is_ours = self._renew(entry) if is_begun_again or not entry.task.done() else False
             if not is_ours:
                 self._joins.remove(entry)
 
