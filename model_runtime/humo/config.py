@@ -65,6 +65,10 @@ class VaeConfig:
     dim_mult: tuple[int, ...] = (1, 2, 4, 4)
     num_res_blocks: int = 2
     temporal_downsample: tuple[bool, ...] = (False, True, True)
+    patch_size: int = 1
+    """Rows and columns of pixels that are channels of one cell before the first convolution and after the last."""
+    is_standardised: bool = False
+    """Latents have mean 0 and deviation 1 as they are: the weights hold the statistics, not diffusers' constants."""
 
 
 @dataclass(frozen=True, kw_only=True)

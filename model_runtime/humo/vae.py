@@ -10,26 +10,42 @@ import re
 from collections.abc import Iterator
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, unpatchify
 from torch import Tensor
 
 from model_runtime.humo.config import VaeConfig
 from model_runtime.humo.cpu_kernels import CpuKernels
 
 STRIDE = 8
-"""Pixels per latent cell and axis."""
+"""Pixels per latent cell and axis, the patch included."""
 
 FRAMES_PER_LATENT = 4
 
 
+_RGB = 3
+
+
 def build_vae(config: VaeConfig) -> AutoencoderKLWan:
-    """An autoencoder of these widths, with whatever weights the default device gives it."""
+    """An autoencoder of these widths, with whatever weights the default device gives it.
+
+    Raises:
+        ValueError: strides other than 4 x 8 x 8.
+    """
+    strides = config.patch_size * 2 ** len(config.temporal_downsample), 2 ** sum(config.temporal_downsample)
+    if strides != (STRIDE, FRAMES_PER_LATENT) or len(config.dim_mult) != len(config.temporal_downsample) + 1:
+        raise ValueError(f"{config} has other strides than {FRAMES_PER_LATENT} x {STRIDE} x {STRIDE}")
+    channels = _RGB * config.patch_size**2
+    own = {"latents_mean": [0.0] * config.z_dim, "latents_std": [1.0] * config.z_dim} if config.is_standardised else {}
     vae: AutoencoderKLWan = AutoencoderKLWan(
         base_dim=config.dim,
         z_dim=config.z_dim,
         dim_mult=list(config.dim_mult),
         num_res_blocks=config.num_res_blocks,
         temperal_downsample=list(config.temporal_downsample),
+        in_channels=channels,
+        out_channels=channels,
+        patch_size=config.patch_size,
+        **own,
     )
     vae.eval()
     return vae
@@ -77,7 +93,8 @@ def decode(vae: AutoencoderKLWan, latents: Tensor) -> Iterator[Tensor]:
             piece: Tensor = vae.decoder(
                 z[:, :, index : index + 1], feat_cache=history, feat_idx=[0], first_chunk=index == 0
             )
-        yield piece[0].float()
+        # diffusers does this once for the whole clip; it moves nothing between frames.
+        yield unpatchify(piece, patch_size=vae.config["patch_size"])[0].float()
 
 
 def to_pixels(piece: Tensor) -> Tensor:

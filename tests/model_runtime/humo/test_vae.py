@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
 from model_runtime.humo import vae as video_vae
+from model_runtime.humo.config import VaeConfig
 from model_runtime.humo.cpu_kernels import CpuKernels
 from tests.support import humo as golden
 
 CLIPS = sorted(key.removesuffix(".video") for key in golden.tensors("vae_tiny_io") if key.endswith(".video"))
+PATCHED = VaeConfig(
+    dim=4, dim_mult=(1, 2, 3), num_res_blocks=1, temporal_downsample=(True, True), patch_size=2, is_standardised=True
+)
 LATENTS = sorted(key.removesuffix(".decoded") for key in golden.tensors("vae_tiny_io") if key.endswith(".decoded"))
 
 
@@ -92,3 +97,37 @@ def test_pixels_are_clamped_and_truncated() -> None:
     """-1 is 0, 1 is 255, and what lies between is cut off, not rounded."""
     piece = torch.tensor([-2.0, -1.0, 0.0, 0.999, 1.0, 2.0]).expand(3, 1, 1, 6)
     assert video_vae.to_pixels(piece)[0, 0, :, 0].tolist() == [0, 0, 127, 254, 255, 255]
+
+
+@pytest.fixture(scope="module")
+def patched() -> AutoencoderKLWan:
+    """An autoencoder that takes 2x2 pixels at a time, with statistics of its own."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return video_vae.build_vae(PATCHED)
+
+
+def test_patches_are_undone_in_every_piece(patched: AutoencoderKLWan) -> None:
+    """Where pixels are taken 2x2 at a time, the stream is still bit for bit diffusers' clip, at the same strides."""
+    video = torch.rand(3, 9, 32, 48, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    latents = video_vae.encode(patched, video)
+    assert latents.shape == (16, 3, 4, 6)
+    pieces = list(video_vae.decode(patched, latents))
+    assert [tuple(piece.shape) for piece in pieces] == [(3, 1, 32, 48), (3, 4, 32, 48), (3, 4, 32, 48)]
+    with torch.no_grad(), CpuKernels():
+        whole = patched.decode(latents[None]).sample[0]
+    assert torch.equal(torch.cat(pieces, dim=1).clamp(-1, 1), whole)
+
+
+def test_standardised_latents_are_taken_as_they_are(patched: AutoencoderKLWan) -> None:
+    """Whose weights hold the statistics has mean 0 and deviation 1: encoding gives the network's own means."""
+    video = torch.rand(3, 5, 16, 16, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    with torch.no_grad(), CpuKernels():
+        means = patched.encode(video[None]).latent_dist.mode()[0]
+    assert torch.equal(video_vae.encode(patched, video), means)
+
+
+def test_other_strides_are_refused() -> None:
+    """A patch without fewer levels would be 16 pixels per cell: nothing else here counts with that."""
+    with pytest.raises(ValueError, match="other strides than 4 x 8 x 8"):
+        video_vae.build_vae(VaeConfig(dim=4, patch_size=2))
