@@ -165,6 +165,24 @@ HUMO_1_7B = ModelSpec(
     forwards={Mode.TIA: 4, Mode.TA: 3, Mode.TI: 3},
     transformer=TransformerShape(layers=30, dim=1536, ffn_dim=8960),
 )
+HUMO_SMALL = ModelSpec(
+    name="humo-small",
+    engine="humo",
+    max_frames=33,
+    min_side=48,
+    max_side=96,
+    max_pixels=96 * 64,
+    max_references=2,
+    width=64,
+    height=64,
+    num_inference_steps=16,
+    shift=2.0,
+    guidance_text=4.5,
+    guidance_audio=2.5,
+    transformer=TransformerShape(layers=6, dim=160, ffn_dim=640, audio_dim=96, audio_tokens=8, text_len=96),
+    flops_per_second=2.0e10,
+)
+"""HuMo in every rule, trained here on drawn people: 64 pixels, clips of up to 33 frames, one CPU core."""
 TINY_RANDOM = ModelSpec(
     name="tiny-random",
     engine="humo",
@@ -190,7 +208,7 @@ PATTERN = EngineSpec(name="pattern", version="1", seconds_per_megapixel_frame=0.
 HUMO = EngineSpec(
     name="humo",
     version="1",
-    models=frozenset({"humo-17B", "humo-1.7B", "tiny-random"}),
+    models=frozenset({"humo-17B", "humo-1.7B", "humo-small", "tiny-random"}),
     needs_weights=True,
     max_ranks=1,
 )
@@ -203,7 +221,7 @@ def models() -> dict[str, ModelSpec]:
 
     A plug-in registers a `ModelSpec` under the entry-point group `callsheet.models`.
     """
-    known = {spec.name: spec for spec in (HUMO_17B, HUMO_1_7B, TINY_RANDOM)}
+    known = {spec.name: spec for spec in (HUMO_17B, HUMO_1_7B, HUMO_SMALL, TINY_RANDOM)}
     for point in entry_points(group="callsheet.models"):
         spec = point.load()
         known[spec.name] = spec

@@ -70,9 +70,8 @@ def fetch(
         Corrupted: what came is not what the lock, or the hub, says.
     """
     if not model.published:
-        raise InvalidInput(
-            f"{model.name} is published nowhere", fix=f"make it: python -m model_runtime model make-tiny {model.name}"
-        )
+        how = f"python -m model_runtime model make-tiny {model.name}" if model.is_random else "make train-small"
+        raise InvalidInput(f"{model.name} is published nowhere", fix=f"make it: {how}")
     root.mkdir(parents=True, exist_ok=True)
     lock = find_lock(root, model.name)
     try:

@@ -12,6 +12,7 @@ from schemas.errors import InvalidInput
 HUMO = "bytedance-research/HuMo"
 WAN = "Wan-AI/Wan2.1-T2V-1.3B"
 WHISPER = "openai/whisper-large-v3"
+SMALL = "callsheet/humo-small"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,18 +79,35 @@ class HumoModel:
     layout: Layout
     published: bool = True
     """False for models that are made here and can be fetched from nowhere."""
+    is_random: bool = False
+    """True for those whose weights `make-tiny` makes in a moment."""
 
 
 _SHARDED = Layout(transformer=Source(repository=HUMO, path="HuMo-17B/humo.safetensors.index.json"))
 _PICKLED = Layout(transformer=Source(repository=HUMO, path="HuMo-1.7B/ema.pth"))
+_SMALL = Layout(
+    transformer=Source(repository=SMALL, path="transformer.safetensors"),
+    vae=Source(repository=SMALL, path="vae.safetensors"),
+    text=Source(repository=SMALL, path="text_encoder.safetensors"),
+    tokenizer=Source(repository=SMALL, path="tokenizer"),
+    speech=Source(repository=SMALL, path="whisper/model.safetensors"),
+    speech_settings=(
+        Source(repository=SMALL, path="whisper/config.json"),
+        Source(repository=SMALL, path="whisper/preprocessor_config.json"),
+    ),
+)
+"""One folder."""
 
 MODELS = {
     model.name: model
     for model in (
         HumoModel(name="humo-17B", config=config.HUMO_17B, layout=_SHARDED),
         HumoModel(name="humo-1.7B", config=config.HUMO_1_7B, layout=_PICKLED),
-        HumoModel(name="tiny-random", config=config.TINY_RANDOM, layout=_SHARDED, published=False),
-        HumoModel(name="tiny-random-1.7B", config=config.TINY_RANDOM_1_7B, layout=_PICKLED, published=False),
+        HumoModel(name="humo-small", config=config.HUMO_SMALL, layout=_SMALL, published=False),
+        HumoModel(name="tiny-random", config=config.TINY_RANDOM, layout=_SHARDED, published=False, is_random=True),
+        HumoModel(
+            name="tiny-random-1.7B", config=config.TINY_RANDOM_1_7B, layout=_PICKLED, published=False, is_random=True
+        ),
     )
 }
 

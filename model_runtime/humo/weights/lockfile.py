@@ -134,6 +134,8 @@ def _refuse(lock: WeightsLock, root: Path, faults: Iterable[str]) -> None:
 
 def _how_to_get(root: Path, model: str) -> str:
     known = MODELS.get(model)
-    if known and not known.published:
+    if known and known.is_random:
         return f"in an empty folder: python -m model_runtime model make-tiny {model} --weights DIR"
+    if known and not known.published:
+        return f"train it with `make train-small`, or bring the whole folder from where {model} is"
     return f"python -m model_runtime model fetch {model} --weights {root}"

@@ -67,7 +67,7 @@ def test_states_of_a_folder(own_weights: dict[str, Path], capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("argv", "code", "said"),
     [
-        (["fetch", "humo-9B"], 2, "known: humo-1.7B, humo-17B, tiny-random"),
+        (["fetch", "humo-9B"], 2, "known: humo-1.7B, humo-17B, humo-small, tiny-random"),
         (["fetch", NAME], 2, "make-tiny"),
         (["convert", NAME], 2, "no weights of tiny-random"),
         (["verify", NAME], 2, "no weights of tiny-random"),

@@ -1,0 +1,1 @@
+"""What training reads again and again, made once and kept on disk: drawn clips, and their latents."""
