@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.prefect_database import prefect_database_folder
+from tests.support.scheduling import Schedule, make_schedule, put_first
+
+__all__ = ["prefect_database_folder"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -12,7 +17,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long-run", action="store_true", help="every test at full length, and those that are only long")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedule:
+    return make_schedule(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    put_first(items)
     if config.getoption("--long-run"):
         return
     long = [item for item in items if item.get_closest_marker("long")]

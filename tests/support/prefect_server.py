@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from flows.prefect_home import is_reachable
+from tests.support.prefect_database import place_database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ def free_port() -> int:
 
 def serve_prefect(home: Path, *, start_s: float = 120) -> Iterator[PrefectServer]:
     port = free_port()
-    home.mkdir(parents=True, exist_ok=True)
+    place_database(home)
     server = PrefectServer(api_url=f"http://127.0.0.1:{port}/api", ui_url=f"http://127.0.0.1:{port}", home=home)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     environ |= {
@@ -90,7 +91,6 @@ class FallibleServer:
         return f"{self.ui_url}/api"
 
     def start(self, *, start_s: float = 150) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
         mine = {"PREFECT_HOME": str(self.home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
@@ -119,6 +119,7 @@ class FallibleServer:
 
 @contextmanager
 def fallible_server(home: Path, **environ: str) -> Iterator[FallibleServer]:
+    place_database(home)
     server = FallibleServer(home=home, port=free_port(), environ=environ)
     server.start()
     try:

@@ -21,6 +21,7 @@ from flows.prefect_home import is_reachable
 from schemas.settings import Settings
 from storage.places import open_ledger_of
 from tests.support.cli import Cli, write_picture, write_sheet
+from tests.support.prefect_database import place_database
 from tests.support.prefect_server import free_port
 
 T = TypeVar("T")
@@ -168,6 +169,7 @@ def serving(folder: Path, *, workers: int = 1, environ: Mapping[str, str] | None
     """Up and answering; ended by Ctrl-C."""
     folder.mkdir(parents=True, exist_ok=True)
     cli = Cli(folder=folder, environ=QUICK | dict(environ or {}), prefect="")
+    place_database(folder / "home" / "prefect")
     port = free_port()
     process = cli.start("up", "--port", port, "--workers", workers)
     ui_url = f"http://127.0.0.1:{port}"
