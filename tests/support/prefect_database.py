@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-_FOLDER = "CALLSHEET_TESTS_PREFECT_DATABASE"
+_FOLDER = "TESTS_PREFECT_DATABASE"
 """Inherited by all workers of a parallel run."""
 
 
