@@ -37,7 +37,7 @@ class TransformerShape:
     audio_tokens: int = 16
     text_len: int = 512
     spatial_patch: int = 16
-    """Pixels per token and axis: VAE stride 8 times patch 2."""
+    """Pixels of a clip per token and axis: VAE stride 8 times patch 2, times how much the clip is enlarged."""
 
     def forward_flops(self, *, width: int, height: int, num_frames: int, references: int) -> float:
         """Floating-point operations of one forward pass; a multiply-add counts two.
@@ -76,6 +76,9 @@ class ModelSpec:
     frame_step: int = 4
     """Clips have `frame_step * n + 1` frames."""
     spatial_multiple: int = 16
+    upscale: int = 1
+    """Sides of a clip's pixels per side of the model's: what it draws is enlarged by a plain filter. All sizes here are
+    the clip's."""
     min_side: int = 256
     max_side: int = 1280
     max_pixels: int = 1280 * 720
@@ -169,20 +172,24 @@ HUMO_SMALL = ModelSpec(
     name="humo-small",
     engine="humo",
     max_frames=33,
-    min_side=48,
-    max_side=96,
-    max_pixels=96 * 64,
+    spatial_multiple=96,
+    upscale=6,
+    min_side=288,
+    max_side=576,
+    max_pixels=576 * 384,
     max_references=2,
-    width=64,
-    height=64,
+    width=384,
+    height=384,
     num_inference_steps=16,
     shift=2.0,
     guidance_text=4.5,
     guidance_audio=2.5,
-    transformer=TransformerShape(layers=6, dim=160, ffn_dim=640, audio_dim=96, audio_tokens=8, text_len=96),
+    transformer=TransformerShape(
+        layers=6, dim=160, ffn_dim=640, audio_dim=96, audio_tokens=8, text_len=96, spatial_patch=96
+    ),
     flops_per_second=2.0e10,
 )
-"""HuMo in every rule, trained here on drawn people: 64 pixels, clips of up to 33 frames, one CPU core."""
+"""HuMo in every rule, trained here on drawn people: 64x64 enlarged 6 times, clips of up to 33 frames, one CPU core."""
 TINY_RANDOM = ModelSpec(
     name="tiny-random",
     engine="humo",

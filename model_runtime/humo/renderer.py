@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from model_runtime.engine import RenderContext, RenderTask
+from model_runtime.engine import Frame, RenderContext, RenderTask
 from model_runtime.humo import audio, pipeline
 from model_runtime.humo import vae as video_vae
 from model_runtime.humo.conditioning import Conditioning, SlotConditioning, channel_conditioning
@@ -53,7 +55,7 @@ class Renderer:
         )
         for index, frame in enumerate(pipeline.frames(self._loaded.vae, latents)):
             context.progress("decode", index, request.num_frames)
-            context.frame(frame)
+            context.frame(enlarged(frame, self._spec.upscale))
 
     @property
     def _family(self) -> Family:
@@ -64,9 +66,13 @@ class Renderer:
             request.seed,
             channels=self._loaded.transformer.shape.out_dim,
             slots=pipeline.latent_frames(request.num_frames) + slots,
-            rows=request.height // video_vae.STRIDE,
-            columns=request.width // video_vae.STRIDE,
+            rows=self._drawn(request.height) // video_vae.STRIDE,
+            columns=self._drawn(request.width) // video_vae.STRIDE,
         ).to(self._loaded.device)
+
+    def _drawn(self, side: int) -> int:
+        """What the model draws of a clip's side."""
+        return side // self._spec.upscale
 
     def _prepare(self, request: RenderRequest, given: Given, context: RenderContext) -> pipeline.Conditions:
         slots = max(1, len(given.pictures))
@@ -99,7 +105,7 @@ class Renderer:
         return audio.with_references(audio.windows(features, latents), slots)
 
     def _references(self, request: RenderRequest, given: Given, slots: int) -> Conditioning:
-        loaded, width, height = self._loaded, request.width, request.height
+        loaded, width, height = self._loaded, self._drawn(request.width), self._drawn(request.height)
         references = (
             encode_references(loaded.vae, given.pictures, width=width, height=height) if given.pictures else None
         )
@@ -122,6 +128,14 @@ class Renderer:
             known = video_vae.zero_latent(self._loaded.vae, latent_frames=frames, rows=rows, columns=columns)
             self._zeros[rows, columns] = known
         return known
+
+
+def enlarged(frame: Frame, times: int) -> Frame:
+    """uint8 [h, w, 3] -> [h * times, w * times, 3], by Lanczos."""
+    if times == 1:
+        return frame
+    height, width = frame.shape[:2]
+    return np.asarray(Image.fromarray(frame).resize((width * times, height * times), Image.Resampling.LANCZOS))
 
 
 def _scales(request: RenderRequest) -> Scales:

@@ -118,6 +118,25 @@ def test_every_mode_gives_the_frames_that_were_asked_for(
     assert np.array_equal(video, render(engines[name], inputs, mode=mode))
 
 
+def test_what_a_small_model_draws_is_enlarged(
+    engines: dict[str, HumoEngine], inputs: LocalInputs, tiny_weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that enlarges twice draws the half of what is asked for, and its pictures go through a plain filter."""
+    name = TINY[0]
+    monkeypatch.setenv("CALLSHEET_WEIGHTS", str(tiny_weights[name]))
+    twice = HumoEngine()
+    twice.open(dataclasses.replace(SPECS[name], upscale=2, spatial_multiple=32), Gang())
+    large = render(twice, inputs, width=96, height=64)
+    twice.close()
+    small = render(engines[name], inputs, width=48, height=32)
+    assert large.shape == (FRAMES, 64, 96, 3)
+    for ours, drawn in zip(large, small, strict=True):
+        assert np.array_equal(ours, Image.fromarray(drawn).resize((96, 64), Image.Resampling.LANCZOS))
+    with pytest.raises(InvalidMedia) as refused:
+        render(engines[name], inputs, width=40, height=32)
+    assert refused.value.code is Code.SIZE_UNSUPPORTED
+
+
 @pytest.mark.parametrize("name", TINY)
 @pytest.mark.parametrize(
     "changes",
