@@ -23,10 +23,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from media.footage import BadFootage, FootageFacts
 from media.picture import PictureFacts
 from media.process import captured, kill_group, plain_environment, tail
 from media.speech import SpeechFacts
-from schemas.errors import InvalidMedia, Retryable
+from schemas.errors import InvalidInput, InvalidMedia, Retryable
 from schemas.model_spec import SPEECH_RATE
 from schemas.problem import Code
 from schemas.settings import Limits
@@ -39,6 +40,7 @@ class Kind(StrEnum):
 
     PICTURE = "picture"
     SPEECH = "speech"
+    FOOTAGE = "footage"
 
 
 _CORRUPT = {Kind.PICTURE: Code.IMAGE_CORRUPT, Kind.SPEECH: Code.AUDIO_CORRUPT}
@@ -105,6 +107,22 @@ class Sandbox:
         request = {"do": "normalise_speech", "path": str(path.absolute()), "out": str(out.absolute())}
         return int(self._ask(Kind.SPEECH, request)["samples"])
 
+    def survey_footage(self, path: Path) -> FootageFacts:
+        """As `media.footage.survey_footage`, in the child. Raises BadFootage; Retryable when no child starts."""
+        facts = self._ask(Kind.FOOTAGE, {"do": "survey_footage", "path": str(path.absolute())})
+        return FootageFacts(**{**facts, "changes": tuple(facts["changes"])})
+
+    def write_frames(self, path: Path, out: Path, *, first: int, count: int, width: int, height: int) -> None:
+        """As `media.footage.write_frames`, in the child."""
+        where = {"path": str(path.absolute()), "out": str(out.absolute())}
+        which = {"first": first, "count": count, "width": width, "height": height}
+        self._ask(Kind.FOOTAGE, {"do": "write_frames", **where, **which})
+
+    def write_sound(self, path: Path, out: Path, *, frames: int) -> bool:
+        """As `media.footage.write_sound`, in the child."""
+        request = {"do": "write_sound", "path": str(path.absolute()), "out": str(out.absolute()), "frames": frames}
+        return bool(self._ask(Kind.FOOTAGE, request)["has_sound"])
+
     def check_many(self, files: Iterable[tuple[Kind, Path]]) -> Iterator[PictureFacts | SpeechFacts | InvalidMedia]:
         """One answer per file, in order; a bad file's answer is its error."""
         for kind, path in files:
@@ -113,26 +131,25 @@ class Sandbox:
             except InvalidMedia as error:
                 yield error
 
-    def _ask(self, kind: Kind, request: dict[str, str]) -> dict[str, Any]:
+    def _ask(self, kind: Kind, request: dict[str, Any]) -> dict[str, Any]:
         name = Path(request["path"]).name
         with self._turn:
             try:
                 answer = self._ask_twice(request)
             except _ChildLost as lost:
-                raise InvalidMedia(_CORRUPT[kind], f"{name}: decoding it {lost}", fix="export the file again") from None
+                raise _fault(kind, f"{name}: decoding it {lost}", "export the file again") from None
+        if "reason" in answer:
+            raise BadFootage(answer["reason"], answer["message"], fix=answer["fix"])
         if "code" in answer:
             raise InvalidMedia(Code(answer["code"]), answer["message"], fix=answer["fix"])
         if "retry" in answer:
             raise Retryable(answer["retry"], fix=answer["fix"])
         if "memory" in answer:
-            raise InvalidMedia(
-                _CORRUPT[kind],
-                f"{name}: decoding it needs more than {self._bounds.memory_bytes >> 20} MiB of memory",
-                fix="export the file again, smaller",
-            )
+            needs = f"{name}: decoding it needs more than {self._bounds.memory_bytes >> 20} MiB of memory"
+            raise _fault(kind, needs, "export the file again, smaller")
         return answer
 
-    def _ask_twice(self, request: dict[str, str]) -> dict[str, Any]:
+    def _ask_twice(self, request: dict[str, Any]) -> dict[str, Any]:
         """A child that dies is the file's fault only if a fresh one dies of it too: it may have been killed.
 
         One that used up its time was killed for what it did.
@@ -142,7 +159,7 @@ class Sandbox:
         except _ChildDied:
             return self._ask_once(request)
 
-    def _ask_once(self, request: dict[str, str]) -> dict[str, Any]:
+    def _ask_once(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._child is not None and self._child.parent != os.getpid():
             # Forked: two processes at one pipe would get each other's answers. The child belongs to the other one.
             self._inherited, self._child = self._child, None
@@ -159,6 +176,13 @@ class Sandbox:
         child, self._child = self._child, None
         if child is not None and child.parent == os.getpid():
             child.close()
+
+
+def _fault(kind: Kind, message: str, fix: str) -> InvalidInput:
+    """What is said of a file that the child could not bear."""
+    if kind is Kind.FOOTAGE:
+        return BadFootage("unreadable", message, fix=fix)
+    return InvalidMedia(_CORRUPT[kind], message, fix=fix)
 
 
 class _ChildLost(Exception):

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from media.footage import BadFootage, survey_footage, write_frames, write_sound
 from media.picture import check_picture
 from media.speech import check_speech, normalise_speech
 from schemas.errors import InvalidMedia, Retryable
@@ -40,9 +41,11 @@ def _say(answers: Any, answer: Answer) -> None:
         data = data[answers.write(data) :]
 
 
-def _serve(request: dict[str, str], limits: Limits) -> Answer:
+def _serve(request: dict[str, Any], limits: Limits) -> Answer:
     try:
         return _VERBS[request["do"]](request, limits)
+    except BadFootage as error:
+        return {"reason": error.reason, "message": error.message, "fix": error.fix}
     except InvalidMedia as error:
         return {"code": error.code.value, "message": error.message, "fix": error.fix}
     except Retryable as error:
@@ -51,22 +54,39 @@ def _serve(request: dict[str, str], limits: Limits) -> Answer:
         return {"memory": "exhausted"}
 
 
-def _picture(request: dict[str, str], limits: Limits) -> Answer:
+def _picture(request: dict[str, Any], limits: Limits) -> Answer:
     return asdict(check_picture(Path(request["path"]), limits))
 
 
-def _speech(request: dict[str, str], limits: Limits) -> Answer:
+def _speech(request: dict[str, Any], limits: Limits) -> Answer:
     return asdict(check_speech(Path(request["path"]), limits))
 
 
-def _normalise(request: dict[str, str], limits: Limits) -> Answer:
+def _normalise(request: dict[str, Any], limits: Limits) -> Answer:
     return {"samples": normalise_speech(Path(request["path"]), Path(request["out"]), limits=limits)}
 
 
-_VERBS: dict[str, Callable[[dict[str, str], Limits], Answer]] = {
+def _survey(request: dict[str, Any], limits: Limits) -> Answer:  # noqa: ARG001 - one shape for all verbs
+    return asdict(survey_footage(Path(request["path"])))
+
+
+def _frames(request: dict[str, Any], limits: Limits) -> Answer:  # noqa: ARG001 - one shape for all verbs
+    which = {name: request[name] for name in ("first", "count", "width", "height")}
+    write_frames(Path(request["path"]), Path(request["out"]), **which)
+    return {"written": True}
+
+
+def _sound(request: dict[str, Any], limits: Limits) -> Answer:  # noqa: ARG001 - one shape for all verbs
+    return {"has_sound": write_sound(Path(request["path"]), Path(request["out"]), frames=request["frames"])}
+
+
+_VERBS: dict[str, Callable[[dict[str, Any], Limits], Answer]] = {
     "check_picture": _picture,
     "check_speech": _speech,
     "normalise_speech": _normalise,
+    "survey_footage": _survey,
+    "write_frames": _frames,
+    "write_sound": _sound,
 }
 
 

@@ -1,0 +1,1 @@
+"""Training sets out of videos: clips, cross-pair references, speech in sync; as shards with digests."""
