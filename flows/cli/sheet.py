@@ -5,18 +5,12 @@ from __future__ import annotations
 import signal
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.campaign.intake import (
-    Checked,
-    ManifestSource,
-    to_submission,
-)
 from flows.cli import options as o
 from flows.cli.console import bar, emit_json, say
-from flows.cli.rendering import TerminalView, render_here
 from flows.cli.sheet_shown import (
     report_as_dict,
     sheet_as_dict,
@@ -25,12 +19,15 @@ from flows.cli.sheet_shown import (
     show_problems,
     show_sheet,
 )
-from flows.cli.submitting import let_run, submit_sheet, with_checked
 from flows.cli.verb import add
-from schemas.manifest.columns import parse_mapping
 from schemas.planning import summarise
 from schemas.states import VideoState
 from storage.places import open_ledger_of, open_store_of
+
+if TYPE_CHECKING:
+    from flows.campaign.intake import Checked, ManifestSource
+
+# What reads sheets and decodes media is imported where it is used: all other verbs start without it.
 
 SOME_FAILED = 1
 BAD_SHEET = 2
@@ -46,6 +43,9 @@ def register(app: typer.Typer) -> None:
 def source_of(
     manifest: Path, *, campaign: str, mapping: str, delimiter: str | None, **overrides: Any
 ) -> ManifestSource:
+    from flows.campaign.intake import ManifestSource
+    from schemas.manifest.columns import parse_mapping
+
     return ManifestSource(
         path=manifest,
         campaign=campaign,
@@ -65,6 +65,8 @@ def validate(
     as_json: o.Json = False,
 ) -> int:
     """Find every problem of every row; nothing is stored and nothing is paid for."""
+    from flows.cli.submitting import with_checked
+
     source = source_of(manifest, campaign="", mapping=mapping, delimiter=delimiter, engine=engine, model=model)
     settings = o.settings_from(home)
 
@@ -93,6 +95,9 @@ def plan(
     as_json: o.Json = False,
 ) -> int:
     """What a sheet would cost: videos, clips, lengths, device time, and the difference to what the ledger has."""
+    from flows.campaign.intake import to_submission
+    from flows.cli.submitting import with_checked
+
     source = source_of(
         manifest, campaign=campaign, mapping=mapping, delimiter=delimiter, engine=engine, model=model, ranks=ranks
     )
@@ -129,6 +134,8 @@ def submit(
     as_json: o.Json = False,
 ) -> int:
     """Put a campaign into the ledger; only the difference to an earlier submit will be rendered."""
+    from flows.cli.submitting import let_run, submit_sheet
+
     source = source_of(
         manifest, campaign=campaign, mapping=mapping, delimiter=delimiter, engine=engine, model=model, ranks=ranks
     )
@@ -164,6 +171,9 @@ def run(
     as_json: o.Json = False,
 ) -> int:
     """Submit and render here and now; run it again with the same arguments to go on where it stopped."""
+    from flows.cli.rendering import TerminalView, render_here
+    from flows.cli.submitting import let_run, submit_sheet
+
     # A supervisor's SIGTERM deserves the same orderly end as Ctrl-C.
     signal.signal(signal.SIGTERM, _as_interrupt)
     source = source_of(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flows.campaign.intake import Checked
 from flows.cli.console import duration, say, table
 from schemas.planning import PlanSummary
 from schemas.problem import RowProblem, group_problems
 from schemas.submission import SubmitReport
+
+if TYPE_CHECKING:
+    from flows.campaign.intake import Checked
 
 LISTED = 50
 """Problems listed one by one for a person; --json has all."""

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from schemas.errors import Incompatible
 from storage.ledger.sql.engine import WRITE
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+# alembic is imported only where a ledger is not at HEAD already: it takes a good part of the time in which a command
+# starts.
+
+HEAD = "0001"
+"""The revision that this program works on: the last of the scripts in `migrations/`."""
 
 _LOCK = 0x63616C6C
 """Any number will do, as long as nobody else uses it in the same database: "call"."""
@@ -21,16 +27,16 @@ _ALONE = threading.Lock()
 """alembic keeps the migration under way in globals: two threads would create each other's tables."""
 
 
-def head() -> str:
-    """The revision that this program works on."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None
-    return revision
+_VERSION = sa.table("alembic_version", sa.column("version_num"))
+"""alembic's own record of the revision that a database is at."""
 
 
 def revision_of(connection: Connection) -> str | None:
     """The ledger's revision; None where there is no ledger yet."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not sa.inspect(connection).has_table(_VERSION.name):
+        return None
+    found: str | None = connection.execute(sa.select(_VERSION.c.version_num)).scalar()
+    return found
 
 
 def upgrade(engine: Engine, *, target: str = "head") -> None:
@@ -45,9 +51,11 @@ def upgrade(engine: Engine, *, target: str = "head") -> None:
             if conn.dialect.name == "postgresql":
                 conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             found = revision_of(conn)
-            _require_known(found)
-            if target == "head" and found == head():
+            if target == "head" and found == HEAD:
                 return
+            _require_known(found)
+            from alembic import command
+
             command.upgrade(_config(conn), target)
 
 
@@ -56,6 +64,8 @@ def downgrade(engine: Engine, *, target: str) -> None:
     with _ALONE, engine.connect() as connection:
         conn = connection.execution_options(**{WRITE: True})
         with conn.begin():
+            from alembic import command
+
             command.downgrade(_config(conn), target)
 
 
@@ -64,24 +74,29 @@ def check(connection: Connection) -> None:
     found = revision_of(connection)
     if found is None:
         raise Incompatible("the database holds no ledger", fix="submit a campaign first; that creates it")
+    if found == HEAD:
+        return
     _require_known(found)
-    if found != head():
-        raise Incompatible(
-            f"the ledger is at revision {found}, this program works on {head()}",
-            fix="let running workers drain, then run `callsheet doctor` with this version: it upgrades the ledger",
-        )
+    raise Incompatible(
+        f"the ledger is at revision {found}, this program works on {HEAD}",
+        fix="let running workers drain, then run `callsheet doctor` with this version: it upgrades the ledger",
+    )
 
 
 def _require_known(found: str | None) -> None:
+    from alembic.script import ScriptDirectory
+
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if found is not None and found not in known:
         raise Incompatible(
-            f"the ledger is at revision {found}, which this program does not know; it knows up to {head()}",
+            f"the ledger is at revision {found}, which this program does not know; it knows up to {HEAD}",
             fix="a newer callsheet has upgraded the ledger: install that version here too",
         )
 
 
 def _config(connection: Connection | None = None) -> Config:
+    from alembic.config import Config
+
     config = Config()
     # Resolved inside the installed package, so that no alembic.ini and no working directory matter.
     config.set_main_option("script_location", "storage.ledger:migrations")

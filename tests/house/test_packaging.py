@@ -47,3 +47,9 @@ def test_the_workers_own_process_imports_no_torch_and_no_prefect(module: str) ->
 def test_the_command_line_starts_without_prefect_and_torch(module: str) -> None:
     """Verbs that look need no Prefect: a start stays quick."""
     assert imported_by(module).isdisjoint({"torch", "prefect", "distributed", "kubernetes"})
+
+
+def test_a_look_at_a_ledger_loads_what_it_looks_with() -> None:
+    """Numbers, decoders and other databases' drivers are for the verbs that need them: `status` takes half as long."""
+    modules = "flows.cli.app, storage.ledger.open"
+    assert imported_by(modules).isdisjoint({"numpy", "av", "PIL", "soundfile", "psycopg", "alembic", "minio"})

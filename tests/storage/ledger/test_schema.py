@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from schemas.errors import Incompatible
@@ -52,6 +53,11 @@ def described(engine: Engine) -> set[tuple[str, ...]]:
     # Column order and white space inside a CREATE statement are no difference.
     said = {tuple(" ".join(sorted(str(cell).replace(",", " ").split())) for cell in row) for row in rows}
     return {row for row in said if not any(VERSION_TABLE in cell for cell in row)}
+
+
+def test_the_last_script_is_what_this_program_works_on() -> None:
+    """HEAD is written down so that a command need not read the scripts; it is what they end with."""
+    assert ScriptDirectory.from_config(schema._config()).get_heads() == [schema.HEAD]
 
 
 def test_migrations_make_what_the_tables_say(engines: tuple[Engine, Engine]) -> None:
