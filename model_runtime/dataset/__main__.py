@@ -49,9 +49,15 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 
 def _read(requests: SimpleQueue[Request]) -> None:
-    """In a thread of its own, because the end of the input must be seen in the middle of a shard, too."""
-    for line in sys.stdin.buffer:
-        requests.put(json.loads(line))
+    """In a thread of its own, because the end of the input must be seen in the middle of a shard, too.
+
+    Straight from the descriptor: a thread that waits in a Python file would be in the way when the process ends.
+    """
+    rest, source = b"", sys.stdin.fileno()
+    while piece := os.read(source, 1 << 16):
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            requests.put(json.loads(line))
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -135,9 +135,10 @@ def refuse_empty(manifest: Mapping[str, Any]) -> None:
     if manifest["samples"]:
         return
     reasons = ", ".join(f"{count} {reason}" for reason, count in manifest["dropped"].items())
-    pictures = ", ".join(f"{n} {what}" for what, n in manifest["looked"].items() if what.startswith("pictures: "))
+    verdicts = {what.partition(": ")[2]: n for what, n in manifest["looked"].items() if what.startswith("pictures: ")}
+    pictures = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items())
     raise EmptyStep(
         f"stage {manifest['stage']} ({manifest['step']}) kept nothing of the {manifest['came']} that came: "
-        f"{reasons or 'nothing came'}" + (f"; {pictures}" if pictures else ""),
+        f"{reasons or 'nothing came'}" + (f"; of the pictures {pictures}" if pictures else ""),
         fix="give other material, or loosen what dropped it: docs/dataset.md names each reason and its option",
     )
