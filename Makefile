@@ -2,8 +2,9 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 PYTEST_ARGS ?=
-# Processes that run tests side by side; tests of one file stay together, and with them the servers they share.
-JOBS ?= 2
+# Processes that run tests side by side; tests of one file stay together, and with them the servers they share. Two more
+# than processors: half of the time goes into waiting for servers, leases and time limits.
+JOBS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 2)
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 .DEFAULT_GOAL := help
