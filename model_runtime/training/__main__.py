@@ -1,4 +1,4 @@
-"""`python -m model_runtime.training`: train a stage."""
+"""`python -m model_runtime.training`: train a stage, or the autoencoder before all stages."""
 
 from __future__ import annotations
 
@@ -10,25 +10,36 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from model_runtime.training.autoencoder import command as autoencoder
+from model_runtime.training.small import command as small
 from model_runtime.training.stage import Stage
 from schemas.errors import CallsheetError, InvalidInput
 from schemas.settings import resolve
-
-if TYPE_CHECKING:
-    from model_runtime.training.trainer import Trainer
 
 _INTERRUPTED = 130
 """As a shell says of a command that Ctrl-C ended."""
 _TINY = "tiny-random"
 
 
+class _Run(Protocol):
+    """Whatever trains step by step."""
+
+    step: int
+
+    def start(self, *, resume: bool) -> list[str]: ...
+
+    def stop(self) -> None: ...
+
+    def run(self) -> bool: ...
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what was asked for; errors go to standard error and end with what to do next."""
     arguments = _parser().parse_args(argv)
     try:
-        return _train(arguments)
+        return int(arguments.do(arguments))
     except CallsheetError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
@@ -39,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     purpose = "train one stage on the procedural world; the defaults train tiny-random for a look at the way"
     train = commands.add_parser("train", help=purpose, description=purpose)
+    train.set_defaults(do=_train)
     train.add_argument("--stage", type=Stage, choices=list(Stage), required=True)
     train.add_argument("--steps", type=int, required=True, help="steps of the whole stage")
     train.add_argument("--out", type=Path, required=True, help="folder of checkpoints, metrics and weights")
@@ -60,13 +72,26 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--side", type=int, default=64, help="pixels, both ways")
     train.add_argument("--cpu", action="store_true", help="even where there is a GPU")
     train.add_argument("--precision", choices=("no", "bf16"), default="no", help="of matrix products")
+    before = commands.add_parser("autoencoder", help=autoencoder.PURPOSE, description=autoencoder.PURPOSE)
+    before.set_defaults(do=_train_autoencoder)
+    autoencoder.add_options(before)
+    whole = commands.add_parser("small", help=small.PURPOSE, description=small.PURPOSE)
+    whole.set_defaults(do=lambda arguments: small.run(arguments, _stopping))
+    small.add_options(whole)
     return parser
 
 
 def _train(arguments: argparse.Namespace) -> int:
     if arguments.batch < 1 or arguments.steps < 1:
         raise InvalidInput("--batch and --steps are at least 1")
-    trainer = _trainer(arguments)
+    return _go(arguments, _trainer(arguments), what=arguments.stage)
+
+
+def _train_autoencoder(arguments: argparse.Namespace) -> int:
+    return _go(arguments, autoencoder.trainer(arguments), what="autoencoder")
+
+
+def _go(arguments: argparse.Namespace, trainer: _Run, *, what: str) -> int:
     for damaged in trainer.start(resume=arguments.resume):
         sys.stderr.write(f"passed over a damaged checkpoint: {damaged}\n")
     with _stopping(trainer):
@@ -74,11 +99,11 @@ def _train(arguments: argparse.Namespace) -> int:
     if not is_finished:
         sys.stderr.write(f"stopped after step {trainer.step}; run the same command with --resume to go on\n")
         return _INTERRUPTED
-    sys.stdout.write(f"{arguments.stage}: {trainer.step} steps, weights in {arguments.out}\n")
+    sys.stdout.write(f"{what}: {trainer.step} steps, weights in {arguments.out}\n")
     return 0
 
 
-def _trainer(arguments: argparse.Namespace) -> Trainer:
+def _trainer(arguments: argparse.Namespace) -> _Run:
     # Only now: these bring torch, and a wrong option is to be refused at once.
     from accelerate import Accelerator  # type: ignore[import-untyped]  # ships no types
 
@@ -116,7 +141,7 @@ def _trainer(arguments: argparse.Namespace) -> Trainer:
 
 
 @contextmanager
-def _stopping(trainer: Trainer) -> Iterator[None]:
+def _stopping(trainer: _Run) -> Iterator[None]:
     """Inside the block, Ctrl-C and SIGTERM end the run after its current step, with a checkpoint."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -1,0 +1,1 @@
+"""Training the video autoencoder: what is compressed, how that is learned, and how well it is kept."""
