@@ -96,7 +96,9 @@ class Steps:
             "steps": [
                 {key: value for key, value in manifest.items() if key != "shards"} for manifest in manifests.values()
             ],
-            "shards": [{**one, "path": f"{folder}/{one['name']}.tar"} for one in manifests[FINAL]["shards"]],
+            "shards": [
+                {**one, "path": f"{folder}/{one['name']}.tar"} for one in manifests[FINAL]["shards"] if one["samples"]
+            ],
         }
 
 
