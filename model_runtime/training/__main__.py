@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--sample-every", type=int, default=0, help="steps between sheets of samples; 0 draws none")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--clips", type=int, default=64, help="clips of the world")
+    train.add_argument("--data", type=Path, metavar="DIR", help="train from a dataset's shards; it decides the sizes")
     train.add_argument("--frames", type=int, default=9)
     train.add_argument("--side", type=int, default=64, help="pixels, both ways")
     train.add_argument("--cpu", action="store_true", help="even where there is a GPU")
@@ -107,11 +108,17 @@ def _trainer(arguments: argparse.Namespace) -> _Run:
     # Only now: these bring torch, and a wrong option is to be refused at once.
     from accelerate import Accelerator  # type: ignore[import-untyped]  # ships no types
 
+    from model_runtime.dataset.finished import FinishedDataset
     from model_runtime.training.assembly import Sources, assemble
     from model_runtime.training.mixing import Mixing, TaskMix
     from model_runtime.training.trainer import Settings
     from model_runtime.training.world.world import World
 
+    size = (arguments.side, arguments.side, arguments.frames)
+    if arguments.data is not None:
+        order = FinishedDataset(arguments.data).order
+        size = (order["width"], order["height"], order["frames"])
+    width, height, frames = size
     weights = arguments.weights or Path(resolve(environ=os.environ).settings.weights)
     start, end = arguments.mix
     return assemble(
@@ -119,8 +126,9 @@ def _trainer(arguments: argparse.Namespace) -> _Run:
             weights=weights,
             model=arguments.model,
             start_from=arguments.start_from,
-            world=World(width=arguments.side, height=arguments.side, frames=arguments.frames),
+            world=World(width=width, height=height, frames=frames),
             clips=arguments.clips,
+            data=arguments.data,
         ),
         Settings(
             stage=arguments.stage,

@@ -9,15 +9,17 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]  # ships no types
 from torch import Tensor
 
+from model_runtime.dataset.finished import FinishedDataset
 from model_runtime.humo import vae as video_vae
 from model_runtime.humo.loaded import Loaded, load_model
 from model_runtime.humo.weights.layout import find_model
 from model_runtime.humo.weights.lockfile import find_lock, read_lock
 from model_runtime.humo.weights.tiny import make_tiny
 from model_runtime.training.batches import Batches
-from model_runtime.training.examples import WorldExamples, tokens
+from model_runtime.training.examples import Examples, WorldExamples, tokens
 from model_runtime.training.mixing import Mixing
 from model_runtime.training.publishing import start_from
+from model_runtime.training.shards import ShardExamples
 from model_runtime.training.sheets import SampleSheet
 from model_runtime.training.trainee import Trainee
 from model_runtime.training.trainer import Settings, Trainer
@@ -36,6 +38,8 @@ class Sources:
     """Folder of the stage before; None starts from the model's own weights."""
     world: World
     clips: int
+    data: Path | None = None
+    """Folder of a finished dataset to train from, instead of the world's clips."""
 
 
 def assemble(
@@ -61,7 +65,7 @@ def assemble(
     )
     zero = ZeroLatents(loaded)
     batches = Batches(
-        WorldExamples(sources.world, loaded, count=sources.clips),
+        _drawn_or_read(sources, loaded),
         family=loaded.transformer.shape.family,
         zero=zero,
         negative=tokens(loaded.text, WAN_NEGATIVE_PROMPT),
@@ -90,6 +94,7 @@ def assemble(
             "model": sources.model,
             "world": sources.world.digest,
             "clips": sources.clips,
+            "data": FinishedDataset(sources.data).digest if sources.data else "",
             "train_text": train_text,
             "focus_weight": focus_weight,
             "mixing": repr(mixing or Mixing()),
@@ -97,6 +102,12 @@ def assemble(
         on_sample=sheet,
         publish_text=train_text or has_own_text,
     )
+
+
+def _drawn_or_read(sources: Sources, loaded: Loaded) -> Examples:
+    if sources.data is not None:
+        return ShardExamples(sources.data, loaded)
+    return WorldExamples(sources.world, loaded, count=sources.clips)
 
 
 class ZeroLatents:
