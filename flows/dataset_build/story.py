@@ -56,7 +56,7 @@ def table(progress: Progress) -> list[dict[str, object]]:
         if one.manifest is not None:
             found.append(dict(zip(COLUMNS, _row(one.manifest), strict=True)))
         else:
-            why = one.message or f"{one.ended} of {len(one.shards)} shards"
+            why = f"{one.ended} of {len(one.shards)} shards" + (f"; {one.message}" if one.message else "")
             empty = (one.step.stage, TITLES[one.step], "", "", "", why)
             found.append(dict(zip(COLUMNS, empty, strict=True)))
     return found
