@@ -32,7 +32,8 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         wide = x.float()
         normed = wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + self.eps)
-        return normed.type_as(x) * self.weight
+        # Under autocast the weight is wider than the input, and would widen everything behind it.
+        return normed.type_as(x) * self.weight.type_as(x)
 
 
 class Attention(nn.Module):

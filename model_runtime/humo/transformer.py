@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from diffusers.configuration_utils import ConfigMixin
@@ -219,9 +220,11 @@ def modulated(x: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
 
 
 def linear32(x: Tensor, layer: nn.Module) -> Tensor:
-    """A linear layer in float32 on weights of whatever dtype."""
+    """A linear layer in float32 on weights of whatever dtype, inside autocast too."""
     assert isinstance(layer, nn.Linear)
-    return functional.linear(x.float(), layer.weight.float(), layer.bias.float())
+    # Autocast knows nothing of meta tensors, on which costs are counted.
+    with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
+        return functional.linear(x.float(), layer.weight.float(), layer.bias.float())
 
 
 def time_waves(timestep: Tensor, size: int) -> Tensor:

@@ -17,7 +17,9 @@ from model_runtime.humo.weights.lockfile import find_lock, read_lock
 from model_runtime.humo.weights.tiny import make_tiny
 from model_runtime.training.batches import Batches
 from model_runtime.training.examples import Examples, WorldExamples, tokens
+from model_runtime.training.kernels import use_quick_attention
 from model_runtime.training.mixing import Mixing
+from model_runtime.training.optimiser import Optimise, adamw
 from model_runtime.training.publishing import start_from
 from model_runtime.training.shards import ShardExamples
 from model_runtime.training.sheets import SampleSheet
@@ -52,8 +54,24 @@ def assemble(
     focus_weight: float = 0.1,
     mixing: Mixing | None = None,
     accelerator: Accelerator | None = None,
+    optimise: Optimise = adamw,
+    examples: Examples | None = None,
+    channels: Tensor | None = None,
 ) -> Trainer:
     """A trainer of that stage at its first step.
+
+    Args:
+        sources: networks and clips.
+        settings: how the stage is trained.
+        out: the run's folder.
+        batch: samples per step.
+        train_text: the base trains the text encoder too.
+        focus_weight: of the mask loss.
+        mixing: what samples are given.
+        accelerator: device and precision.
+        optimise: which optimiser.
+        examples: encoded clips of the world; None draws and encodes them while training.
+        channels: how much each latent channel counts, [16] of mean 1; None: all alike.
 
     Raises:
         InvalidInput: no such model, weights that are missing or do not fit, or too few clips for a batch.
@@ -65,7 +83,7 @@ def assemble(
     )
     zero = ZeroLatents(loaded)
     batches = Batches(
-        _drawn_or_read(sources, loaded),
+        _drawn_or_read(sources, loaded) if examples is None else examples,
         family=loaded.transformer.shape.family,
         zero=zero,
         negative=tokens(loaded.text, WAN_NEGATIVE_PROMPT),
@@ -74,6 +92,7 @@ def assemble(
         steps=settings.steps,
         seed=settings.seed,
         mixing=mixing,
+        channels=channels,
     )
     sheet = SampleSheet(sources.world, loaded, out / "samples", zero=zero, stage=settings.stage)
     trainee = Trainee.for_stage(
@@ -84,16 +103,19 @@ def assemble(
         focus_weight=focus_weight,
         seed=settings.seed,
     )
+    if accelerator.device.type == "cpu":
+        use_quick_attention(trainee.transformer)
     return Trainer(
         trainee,
         batches,
         settings,
         out,
         accelerator=accelerator,
+        optimise=optimise,
         about={
             "model": sources.model,
             "world": sources.world.digest,
-            "clips": sources.clips,
+            "clips": sources.clips if examples is None else len(examples),
             "data": FinishedDataset(sources.data).digest if sources.data else "",
             "train_text": train_text,
             "focus_weight": focus_weight,

@@ -43,7 +43,7 @@ class Batch:
     target: Tensor
     """float32 [B, 16, N, h, w]: noise - data."""
     weight: Tensor
-    """float32 [B, 1, N, h, w], of mean 1 over each sample's video."""
+    """float32 [B, 1 or 16, N, h, w], of mean 1 over each sample's video."""
     face: Tensor
     """float32 [B, T, h, w]: share of each cell that is a face."""
 
@@ -65,6 +65,7 @@ class Batches:
         steps: steps of the whole stage; the task mix runs over them.
         seed: decides everything that is drawn.
         mouth: how much more a latent cell with a mouth counts in the flow loss.
+        channels: how much each latent channel counts there, float32 [16] of mean 1; None: all alike.
 
     Raises:
         InvalidInput: there are too few examples for one batch.
@@ -84,6 +85,7 @@ class Batches:
         mixing: Mixing | None = None,
         sigmas: SigmaDistribution | None = None,
         mouth: float = 4.0,
+        channels: Tensor | None = None,
     ) -> None:
         self._examples = examples
         self._family = family
@@ -95,15 +97,17 @@ class Batches:
         self._mixing = mixing or Mixing()
         self._sigmas = sigmas or SigmaDistribution()
         self._mouth = mouth
+        self._channels = torch.ones(1) if channels is None else channels
         self.size = size
         self._order = Order(self._groups(), batch=size, seed=seed)
 
     def _groups(self) -> list[list[int]]:
-        """Without pictures every sample has one placeholder slot, and any may share a batch."""
-        groups: dict[int, list[int]] = {}
+        """Those of one shape and as many slots; without pictures every sample has one placeholder slot."""
+        groups: dict[tuple[int, ...], list[int]] = {}
         for index in range(len(self._examples)):
-            groups.setdefault(self._examples.people(index) if self._stage.has_pictures else 1, []).append(index)
-        return [groups[slots] for slots in sorted(groups)]
+            slots = self._examples.people(index) if self._stage.has_pictures else 1
+            groups.setdefault((slots, *self._examples.shape(index)), []).append(index)
+        return [groups[kind] for kind in sorted(groups)]
 
     def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Batch:
         """A rank's part of batch `step`; the parts of all ranks are the batch of one.
@@ -151,11 +155,11 @@ class Batches:
         return channel_conditioning(references, zero, slots=slots, latent_frames=frames)
 
     def _weight(self, example: Example, slots: int) -> Tensor:
-        """[1, N, h, w]. Overwritten slots carry no loss."""
+        """[1 or 16, N, h, w]. Overwritten slots carry no loss."""
         video = 1 + self._mouth * (example.mouth > 0).float()
         video = video / video.mean()
         tail = torch.full((slots, *video.shape[1:]), 0.0 if self._family is Family.SLOTS else 1.0)
-        return torch.cat((video, tail))[None]
+        return self._channels[:, None, None, None] * torch.cat((video, tail))
 
 
 @dataclass(frozen=True, kw_only=True)

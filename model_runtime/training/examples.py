@@ -49,6 +49,10 @@ class Examples(Protocol):
         """How many references example `index` has; cheap."""
         ...
 
+    def shape(self, index: int) -> tuple[int, int, int]:
+        """Latent frames, rows and columns of example `index`; cheap."""
+        ...
+
     def example(self, index: int) -> Example: ...
 
 
@@ -119,6 +123,11 @@ class WorldExamples:
 
     def people(self, index: int) -> int:
         return len(self._world.recipe(index, self._split).identities)
+
+    def shape(self, index: int) -> tuple[int, int, int]:
+        del index  # all of one world are alike
+        frames = (self._world.frames - 1) // video_vae.FRAMES_PER_LATENT + 1
+        return frames, self._world.height // video_vae.STRIDE, self._world.width // video_vae.STRIDE
 
     def example(self, index: int) -> Example:
         if index not in self._known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from model_runtime.humo.transformer import AudioAttention, HumoTransformer
 from model_runtime.training.stage import Stage
@@ -50,3 +50,14 @@ def silence(transformer: HumoTransformer) -> None:
             output = module.audio_cross_attn.o
             output.weight.zero_()
             output.bias.zero_()
+
+
+def mute(transformer: HumoTransformer) -> None:
+    """Skip the speech modules of a transformer that is silent: they would add zeros, at a tenth of a step's time."""
+    for module in transformer.modules():
+        if isinstance(module, AudioAttention):
+            setattr(module, "forward", _nothing)  # noqa: B010 - torch looks it up on the instance; a class keeps its own
+
+
+def _nothing(x: Tensor, _audio: Tensor) -> Tensor:
+    return x.new_zeros(())

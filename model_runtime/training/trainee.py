@@ -13,7 +13,7 @@ from model_runtime.humo.transformer import HumoTransformer
 from model_runtime.training.batches import Batch
 from model_runtime.training.flow_matching import flow_loss
 from model_runtime.training.focus import FocusPredictor, focus_loss
-from model_runtime.training.freezing import freeze, freeze_all, silence
+from model_runtime.training.freezing import freeze, freeze_all, mute, silence
 from model_runtime.training.stage import Stage
 
 
@@ -73,6 +73,7 @@ class Trainee(nn.Module):
                     focus = FocusPredictor(transformer)
         else:
             silence(transformer)
+            mute(transformer)
         return cls(transformer, text, focus=focus, focus_weight=focus_weight)
 
     @property

@@ -26,7 +26,8 @@ from schemas.errors import InvalidInput, Refused
 OnSample = Callable[[Trainee, int], None]
 """Told the trainee, with the averaged weights in place, and the finished steps: draws a sheet, say."""
 
-_MAY_CHANGE = frozenset({"learning_rate", "save_every", "sample_every", "keep"})
+_MAY_CHANGE = frozenset({"steps", "learning_rate", "save_every", "sample_every", "keep"})
+"""More or fewer steps than were planned: rate and task mix follow the new plan from there on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +142,7 @@ class Trainer:
                 self.average.tensors[name].copy_(found.average[name])
         self._optimiser.load_state_dict(found.optimiser)
         for group in self._optimiser.param_groups:
-            group["full_lr"] = self._settings.learning_rate
+            group["full_lr"] = group["share"] * self._settings.learning_rate
         self._watch.restore(found.state["watch"])
         self.step = found.step
 

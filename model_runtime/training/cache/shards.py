@@ -118,6 +118,8 @@ def shard_count(clips: int) -> int:
 def make_shards(shards: Shards, count: int, make: Make, *, processes: int = 1, on_shard: OnShard | None = None) -> None:
     """Make what is missing of the first `count` shards, several at a time; stopping loses only what is in the making.
 
+    One process is this one; several are others, each with one thread.
+
     Raises:
         Whatever `make` raises, after the others in the making are written.
     """
@@ -125,7 +127,12 @@ def make_shards(shards: Shards, count: int, make: Make, *, processes: int = 1, o
     done = count - len(missing)
     if on_shard:
         on_shard(done, count)
-    if not missing:
+    if processes == 1 or not missing:
+        for number in missing:
+            shards.write(number, make(number))
+            done += 1
+            if on_shard:
+                on_shard(done, count)
         return
     # spawned: torch's threads do not survive a fork
     with ProcessPoolExecutor(min(processes, len(missing)), mp_context=get_context("spawn")) as pool:

@@ -78,6 +78,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, dtype: torch.dty
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}")
     save_file({name: value.detach().cpu().to(dtype).contiguous().clone() for name, value in tensors.items()}, part)
+    # safetensors writes for the owner alone; weights are for whoever may read their folder.
+    part.chmod(0o644)
     part.replace(path)
 
 

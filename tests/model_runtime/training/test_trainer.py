@@ -127,6 +127,9 @@ class _Spoilt:
     def people(self, index: int) -> int:
         return self._examples.people(index)
 
+    def shape(self, index: int) -> tuple[int, int, int]:
+        return self._examples.shape(index)
+
     def example(self, index: int) -> Example:
         example = self._examples.example(index)
         if index != self._index:

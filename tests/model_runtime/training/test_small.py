@@ -1,0 +1,145 @@
+"""The small model: its words, its ear, its plan, and a whole training of a few steps that is stopped and goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model_runtime.humo.config import HUMO_SMALL
+from model_runtime.humo.loaded import load_model
+from model_runtime.humo.text import clean, load_tokenizer
+from model_runtime.humo.vae import build_vae
+from model_runtime.humo.weights.layout import find_model
+from model_runtime.humo.weights.lockfile import check_digests, read_lock
+from model_runtime.humo.whisper import SpeechEncoder, log_mel
+from model_runtime.training.autoencoder.publishing import VAE, publish
+from model_runtime.training.autoencoder.start import begin
+from model_runtime.training.cache import drawn as drawn_module
+from model_runtime.training.cache import encoded as encoded_module
+from model_runtime.training.cache import shards as shards_module
+from model_runtime.training.small import pieces, plan
+from model_runtime.training.small.ear import build_ear, write_ear
+from model_runtime.training.small.packaging import FACTS, LARGEST, package
+from model_runtime.training.small.plan import Plan
+from model_runtime.training.small.words import write_tokenizer
+from model_runtime.training.stage import Stage
+from model_runtime.training.world.world import World
+from schemas.errors import InvalidInput, Refused
+from schemas.model_spec import WAN_NEGATIVE_PROMPT
+from schemas.model_spec import find_model as find_spec
+
+_TINY = World(width=32, height=32, frames=5, supersample=1)
+
+
+def test_every_word_of_the_world_is_known(tmp_path: Path) -> None:
+    """Captions and the negative prompt are read without an unknown piece and fit; other words are spelled."""
+    pieces_known = write_tokenizer(tmp_path)
+    assert pieces_known <= HUMO_SMALL.text.vocab
+    tokenizer = load_tokenizer(tmp_path)
+    captions = [World(seed=5).recipe(index).caption for index in range(200)]
+    lengths = []
+    for text in [*captions, WAN_NEGATIVE_PROMPT]:
+        ids = tokenizer(clean(text))["input_ids"]
+        assert tokenizer.unk_token_id not in ids
+        assert ids[-1] == tokenizer.eos_token_id
+        lengths.append(len(ids))
+    assert max(lengths) <= HUMO_SMALL.transformer.text_len
+    words = tokenizer.convert_ids_to_tokens(tokenizer("A zebra, HOODIES")["input_ids"])
+    assert words == ["▁a", "▁", "z", "e", "b", "r", "a", ",", "▁hoodie", "s", "</s>"]
+
+
+def test_the_ear_hands_the_bands_on(tmp_path: Path) -> None:
+    """First band: the mel of its own 20 ms. Second: the same without its level; a louder voice changes nothing."""
+    from transformers.models.whisper.feature_extraction_whisper import WhisperFeatureExtractor
+
+    write_ear(tmp_path / "model.safetensors", 16)
+    front = WhisperFeatureExtractor.from_pretrained(str(tmp_path))
+    ear = SpeechEncoder(encoder=build_ear(16), front_end=front)
+    sound = np.random.default_rng(0).normal(0, 0.1, 6400).astype(np.float32)
+    states = ear(sound)
+    mel = log_mel(front, sound)[0].T
+    assert states.shape == (20, 2, 16)
+    torch.testing.assert_close(states[:, 0], (mel[0:40:2] + mel[1:40:2]) / 2, atol=0.01, rtol=0)
+    torch.testing.assert_close(states[1:19, 1], ear(4 * sound)[1:19, 1], atol=0.01, rtol=0)
+    assert float((states[1:19, 0] - ear(4 * sound)[1:19, 0]).abs().min()) > 0.2
+
+
+def test_a_plan_is_cut_to_its_minutes() -> None:
+    """A sixtieth of the time is a sixtieth of the steps and clips; no time is refused."""
+    whole, short = Plan.within(plan.MINUTES), Plan.within(plan.MINUTES / 60)
+    assert short.steps == {name: steps / 60 for name, steps in whole.steps.items()}
+    assert len(whole.rows) == 4
+    assert sum(count for _, count in whole.rows) * shards_module.SHARD == pytest.approx(whole.clips, rel=0.02)
+    assert [world for world, _ in Plan.within(1).rows] == [World()]
+    with pytest.raises(InvalidInput, match="0 minutes"):
+        Plan.within(0)
+
+
+@contextmanager
+def _stop_at_once(run: pieces.Run) -> Iterator[None]:
+    run.stop()
+    yield
+
+
+def _never(_run: pieces.Run) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pieces.Work:
+    """Two steps of each stage on four clips, with an autoencoder that knows nothing."""
+    for module in (drawn_module, encoded_module, shards_module, plan):
+        monkeypatch.setattr(module, "SHARD", 4)
+    monkeypatch.setattr(plan, "ROWS", {"square": (_TINY, 1.0)})
+    vae = build_vae(HUMO_SMALL.vae)
+    begin(vae, seed=0)
+    publish(tmp_path, vae, HUMO_SMALL.vae)
+    return pieces.Work(
+        plan=Plan(steps=dict.fromkeys(("autoencoder", *Stage), 2), clips=4, footage=1, batch=2),
+        out=tmp_path / "out",
+        weights=tmp_path / "weights",
+        cache=tmp_path / "cache",
+        vae=tmp_path / VAE,
+        processes=1,
+        save_every=1,
+        precision="no",  # accelerate knows one per process
+    )
+
+
+def test_a_whole_training_goes_on_and_ends_in_weights(work: pieces.Work) -> None:
+    """Stopped in its first stage, gone on, and what comes out is loaded by the engine's own loader."""
+    model = find_model("humo-small")
+    assert not pieces.train(work, _stop_at_once)
+    with pytest.raises(InvalidInput, match="no finished stage"):
+        package(work.beginning, work.out, work.weights, facts={})
+    assert pieces.train(work, _never)
+    check_digests(work.weights, read_lock(work.weights, model.name))
+    loaded = load_model(work.weights, model, device=torch.device("cpu"), dtype=torch.float32)
+    assert sum(path.stat().st_size for path in work.weights.rglob("*") if path.is_file()) < LARGEST
+    about = json.loads((work.weights / "humo-small" / FACTS).read_text())
+    assert about["reached"] == {"stage": "stage2", "step": 2, "is_finished": True}
+    assert [about["pieces"][name]["steps"] for name in Stage] == [2, 2, 2]
+    assert loaded.transformer.shape.audio_channels == loaded.speech.encoder.config.d_model
+    # Finished pieces are passed over, and another plan does not mix with this one.
+    assert pieces.train(work, _stop_at_once)
+    other = pieces.Work(**{**vars(work), "plan": Plan(steps=work.plan.steps, clips=4, footage=1, seed=1)})
+    with pytest.raises(Refused, match="seed 0"):
+        pieces.train(other, _never)
+
+
+def test_the_spec_is_of_the_same_widths() -> None:
+    """The cost formula and the model count with one geometry."""
+    shape, transformer = find_spec("humo-small").transformer, HUMO_SMALL.transformer
+    assert shape is not None
+    assert (shape.layers, shape.dim, shape.ffn_dim) == (transformer.num_layers, transformer.dim, transformer.ffn_dim)
+    assert (shape.audio_dim, shape.audio_tokens, shape.text_len) == (
+        transformer.audio_dim,
+        transformer.audio_tokens,
+        transformer.text_len,
+    )
