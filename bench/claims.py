@@ -143,19 +143,50 @@ def _record(url: str, *, blocks: int, jobs: int) -> list[list[Sent]]:
     """What the ledger sends for each of `blocks` blocks of claims and completions."""
     said: list[Sent] = []
     engine = make_engine(parse_url(url))
-
-    def before(_c: Any, _cursor: Any, text: str, parameters: Any, _context: Any, many: bool) -> None:
-        said.append(Sent(text, parameters, many))
-
-    sa.event.listen(engine, "before_cursor_execute", before)
+    listen = _listening_to_sqlite(said) if url.startswith("sqlite") else _listening_to_postgresql(said)
+    sa.event.listen(engine, "do_connect", lambda _d, _r, _a, parameters: parameters.update(listen))
     sa.event.listen(engine, "commit", lambda _: said.append(Sent(COMMIT)))
     recorded = []
     with closing(SqlLedger(Database(engine, LedgerOptions()))) as ledger:
+        ledger.now()
+        said.clear()
         for _ in range(blocks):
             _complete_some(ledger, jobs)
             recorded.append(said.copy())
             said.clear()
     return recorded
+
+
+def _listening_to_sqlite(said: list[Sent]) -> dict[str, Any]:
+    """Parameters of a connection whose cursors write down what they are told."""
+
+    class Listening(sqlite3.Cursor):
+        def execute(self, text: str, parameters: Any = (), /) -> Listening:
+            said.append(Sent(text, parameters))
+            return super().execute(text, parameters)
+
+        def executemany(self, text: str, parameters: Any, /) -> Listening:
+            said.append(Sent(text, parameters, many=True))
+            return super().executemany(text, parameters)
+
+    class Line(sqlite3.Connection):
+        def cursor(self, factory: Any = Listening) -> Any:
+            return super().cursor(factory)
+
+    return {"factory": Line}
+
+
+def _listening_to_postgresql(said: list[Sent]) -> dict[str, Any]:
+    class Listening(psycopg.Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **kw: Any) -> Listening:
+            said.append(Sent(query, params))
+            return super().execute(query, params, **kw)
+
+        def executemany(self, query: Any, params_seq: Any, **kw: Any) -> None:
+            said.append(Sent(query, params_seq, many=True))
+            super().executemany(query, params_seq, **kw)
+
+    return {"cursor_factory": Listening}
 
 
 def _send_all(send: Send, recording: Sequence[Sent]) -> Sample:

@@ -12,8 +12,11 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-"""One for all: `json.dumps` makes a new encoder for each value that is not written in its default way."""
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+)
+"""One for all: `json.dumps` makes a new encoder for each value that is not written in its default way. Values are
+trees: nothing here can hold itself."""
 
 
 def canonical_json(value: Any) -> str:

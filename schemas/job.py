@@ -53,7 +53,7 @@ class RenderRequest(Value):
         return digest(self._content())
 
     def _content(self) -> dict[str, Any]:
-        content: dict[str, Any] = dict(self)
+        content = self.__dict__.copy()  # as dict(self), which asks for each field by itself
         content["images"] = [image.sha256 for image in self.images]
         content["speech"] = self.speech.sha256 if self.speech else None
         return content

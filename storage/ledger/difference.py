@@ -43,6 +43,9 @@ class RowDifference:
         return self.change is not RowChange.UNCHANGED
 
 
+_ADDED = RowDifference(change=RowChange.ADDED, keeps_jobs=False)
+
+
 def look_of(settings: CampaignSettings) -> str:
     """A digest of the settings that change what every row's video looks or sounds like.
 
@@ -99,7 +102,7 @@ def not_before_of(row: PlannedRow) -> float:
 def compare(row: PlannedRow, known: KnownRow | None, *, content: str, video_id: str, has_jobs: bool) -> RowDifference:
     """How a row differs from the one of the same id; `has_jobs` is False where a bad sibling kept its jobs away."""
     if known is None:
-        return RowDifference(change=RowChange.ADDED, keeps_jobs=False)
+        return _ADDED
     same_work = known.content == content and known.video_id == video_id
     same_place = not row.is_valid or known.place == place_of(row)
     change = RowChange.UNCHANGED if same_work and same_place else RowChange.CHANGED

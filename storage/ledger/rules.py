@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from schemas.attempt import Failure
 from schemas.problem import RowProblem
@@ -41,9 +42,14 @@ def settle(jobs: Mapping[JobState, int], campaign: CampaignState) -> Settled:
     One lost job loses the video: its queued siblings are cancelled at once, so that no device works for nothing;
     leased ones end by themselves first. A campaign that is being cancelled joins nothing any more.
     """
-    stopping = campaign in _STOPPING
-    cancel = stopping or any(jobs.get(state, 0) for state in _LOST)
+    return _settle(tuple(jobs.items()), campaign)
+
+
+@lru_cache(maxsize=1024)
+def _settle(jobs: tuple[tuple[JobState, int], ...], campaign: CampaignState) -> Settled:
     counts = dict(jobs)
+    stopping = campaign in _STOPPING
+    cancel = stopping or any(counts.get(state, 0) for state in _LOST)
     if cancel:
         counts[JobState.CANCELLED] = counts.get(JobState.CANCELLED, 0) + counts.pop(JobState.QUEUED, 0)
     if cancel and counts.get(JobState.LEASED, 0):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy import BindParameter, RowMapping
+from sqlalchemy import BindParameter
 
 from schemas.campaign import Campaign
 from schemas.errors import CoordinatorLost, NotFound
 from schemas.states import VIDEO_TERMINAL, CampaignState
 from storage.ledger import gate, rules
 from storage.ledger.sql.database import Tx
+from storage.ledger.sql.prepared import Record
 from storage.ledger.sql.records import to_campaign
 from storage.ledger.tables import campaign, job, live, video
 
@@ -45,7 +46,7 @@ def newest_first(tx: Tx) -> list[Campaign]:
 _LOCKED = sa.select(campaign).where(campaign.c.campaign_id == _MINE).with_for_update(key_share=True)
 
 
-def lock(tx: Tx, campaign_id: str) -> RowMapping:
+def lock(tx: Tx, campaign_id: str) -> Record:
     """The campaign's record, locked against every other writer. Raises NotFound."""
     found = tx.first(_LOCKED, its_id=campaign_id)
     if found is None:
@@ -53,7 +54,7 @@ def lock(tx: Tx, campaign_id: str) -> RowMapping:
     return found
 
 
-def require_coordinator(record: RowMapping, epoch: int | None) -> None:
+def require_coordinator(record: Record, epoch: int | None) -> None:
     if epoch is not None and epoch != record["coordinator_epoch"]:
         raise CoordinatorLost(
             f"{record['coordinator'] or 'nobody'} coordinates {record['name']} under epoch"
@@ -62,7 +63,7 @@ def require_coordinator(record: RowMapping, epoch: int | None) -> None:
         )
 
 
-def move(tx: Tx, record: RowMapping, target: CampaignState) -> None:
+def move(tx: Tx, record: Record, target: CampaignState) -> None:
     """Move a locked campaign through the gate and hold its work back, or let it go, in the same transaction."""
     source = CampaignState(record["state"])
     gate.campaign_step(source, target)

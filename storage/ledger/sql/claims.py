@@ -6,8 +6,7 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import CTE, RowMapping, Select, Update
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import CTE, Select
 
 from schemas.errors import LeaseLost
 from schemas.job import RenderJob
@@ -17,6 +16,7 @@ from storage.ledger import gate
 from storage.ledger.sql import fences
 from storage.ledger.sql.database import Tx
 from storage.ledger.sql.moves import move_jobs, settle
+from storage.ledger.sql.prepared import Prepared, Record
 from storage.ledger.sql.records import to_job
 from storage.ledger.tables import CLAIMABLE_JOB, JOINABLE_VIDEO, LIVE_ATTEMPT, attempt, campaign, clip, job, video
 
@@ -25,7 +25,7 @@ TWIN_IS_LEASED = sa.exists().where(_twin.c.render_key == job.c.render_key, sa.te
 """A job of the same render key is under way, in any campaign."""
 
 
-_MINE = sa.select(attempt.c.attempt_id).where(attempt.c.attempt_id == sa.bindparam("mine"))
+_MINE = Prepared(sa.select(attempt.c.attempt_id).where(attempt.c.attempt_id == sa.bindparam("mine")))
 
 
 def claim(
@@ -50,9 +50,9 @@ def peek(tx: Tx, worker: WorkerIdentity) -> RenderJob | None:
 
 
 @cache
-def _renewal(kind: LeaseKind) -> Update:
+def _renewal(kind: LeaseKind) -> Prepared:
     fence = fences.JOB_FENCE if kind is LeaseKind.RENDER else fences.VIDEO_FENCE
-    return (
+    return Prepared(
         sa.update(attempt)
         .where(
             attempt.c.attempt_id == sa.bindparam("lease_attempt"),
@@ -71,7 +71,7 @@ def _renewal(kind: LeaseKind) -> Update:
     )
 
 
-_CAMPAIGN_STATE = sa.select(campaign.c.state).where(campaign.c.campaign_id == sa.bindparam("campaign"))
+_CAMPAIGN_STATE = Prepared(sa.select(campaign.c.state).where(campaign.c.campaign_id == sa.bindparam("campaign")))
 
 
 def heartbeat(tx: Tx, lease: Lease, progress: Progress, *, device_s: float) -> tuple[Lease, Signal]:
@@ -96,10 +96,10 @@ def heartbeat(tx: Tx, lease: Lease, progress: Progress, *, device_s: float) -> t
 
 # -- render ------------------------------------------------------------------------------------------------------------
 
-_HAS_CLIP = sa.select(clip.c.render_key).where(clip.c.render_key == sa.bindparam("key"))
+_HAS_CLIP = Prepared(sa.select(clip.c.render_key).where(clip.c.render_key == sa.bindparam("key")))
 
 gate.video_step(VideoState.WAITING, VideoState.RENDERING)
-_VIDEO_RENDERS = (
+_VIDEO_RENDERS = Prepared(
     sa.update(video)
     .where(
         video.c.video_id == sa.bindparam("its_video"),
@@ -127,7 +127,7 @@ def _claim_render(tx: Tx, worker: WorkerIdentity, ttl: float, attempt_id: str) -
     return lease.model_copy(update={"job": to_job(taken["job"])})
 
 
-def claim_statement(worker: WorkerIdentity) -> ReturningUpdate[Any]:
+def claim_statement(worker: WorkerIdentity) -> Prepared:
     """Choose and lease in one statement: of two workers that see the same job, one gets it and one goes on.
 
     It is bound with `wishes` and `new_attempt`. PostgreSQL locks the chosen row and skips those that others lock;
@@ -147,9 +147,9 @@ def wishes(worker: WorkerIdentity, tx: Tx) -> dict[str, Any]:
 
 
 @cache
-def _claim_statement(*, warm: bool, of_campaign: bool) -> ReturningUpdate[Any]:
+def _claim_statement(*, warm: bool, of_campaign: bool) -> Prepared:
     chosen = _chosen_job(warm=warm, of_campaign=of_campaign, lock=True)
-    return (
+    return Prepared(
         sa.update(job)
         .where(job.c.job_id == sa.select(chosen.c.job_id).scalar_subquery(), job.c.state == JobState.QUEUED.value)
         .values(state=JobState.LEASED.value, epoch=job.c.epoch + 1, attempt_id=sa.bindparam("new_attempt"))
@@ -168,9 +168,9 @@ def _claim_statement(*, warm: bool, of_campaign: bool) -> ReturningUpdate[Any]:
 
 
 @cache
-def _peek_statement(*, warm: bool, of_campaign: bool) -> Select[Any]:
+def _peek_statement(*, warm: bool, of_campaign: bool) -> Prepared:
     chosen = _chosen_job(warm=warm, of_campaign=of_campaign, lock=False)
-    return sa.select(job.c.job).where(job.c.job_id == sa.select(chosen.c.job_id).scalar_subquery())
+    return Prepared(sa.select(job.c.job).where(job.c.job_id == sa.select(chosen.c.job_id).scalar_subquery()))
 
 
 def _chosen_job(*, warm: bool, of_campaign: bool, lock: bool) -> CTE:
@@ -219,19 +219,19 @@ def _claim_join(tx: Tx, worker: WorkerIdentity, ttl: float, attempt_id: str) -> 
     return _begin_attempt(tx, worker, LeaseKind.JOIN, taken, ttl=ttl, attempt_id=attempt_id)
 
 
-def join_statement(worker: WorkerIdentity) -> ReturningUpdate[Any]:
+def join_statement(worker: WorkerIdentity) -> Prepared:
     """As `claim_statement`, for the next video whose clips are all there."""
     return _join_statement(of_campaign=bool(worker.campaign_id))
 
 
 @cache
-def _join_statement(*, of_campaign: bool) -> ReturningUpdate[Any]:
+def _join_statement(*, of_campaign: bool) -> Prepared:
     ready = sa.select(video.c.video_id).where(sa.text(JOINABLE_VIDEO), video.c.due_at <= sa.bindparam("tx_now"))
     if of_campaign:
         ready = ready.where(video.c.campaign_id == sa.bindparam("wanted_campaign"))
     first = ready.order_by(video.c.order_key, video.c.video_id).limit(1).with_for_update(skip_locked=True, of=video)
     chosen = first.cte("chosen").prefix_with("MATERIALIZED")
-    return (
+    return Prepared(
         sa.update(video)
         .where(video.c.video_id == sa.select(chosen.c.video_id).scalar_subquery(), video.c.attempt_id.is_(None))
         .values(epoch=video.c.epoch + 1, attempt_id=sa.bindparam("new_attempt"))
@@ -243,7 +243,7 @@ def _join_statement(*, of_campaign: bool) -> ReturningUpdate[Any]:
 
 
 def _begin_attempt(
-    tx: Tx, worker: WorkerIdentity, kind: LeaseKind, taken: RowMapping, *, ttl: float, attempt_id: str
+    tx: Tx, worker: WorkerIdentity, kind: LeaseKind, taken: Record, *, ttl: float, attempt_id: str
 ) -> Lease:
     render = kind is LeaseKind.RENDER
     lease = Lease(

@@ -8,16 +8,19 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Connection, Engine, Executable, RowMapping, Table
+from sqlalchemy import ColumnElement, Connection, Engine, Executable, Table
 from sqlalchemy.exc import DBAPIError
 
 from storage.ledger.clock import database_now
 from storage.ledger.options import LedgerOptions
 from storage.ledger.sql.engine import WRITE
 from storage.ledger.sql.inserts import insert
+from storage.ledger.sql.prepared import Prepared, Record
 from storage.ledger.sql.trouble import Patience
 
 T = TypeVar("T")
+
+_NOW = Prepared(sa.select(database_now()))
 
 CHUNK = 500
 """Ids per IN list and rows per bulk insert: far below every driver's limit of parameters."""
@@ -27,25 +30,33 @@ CHUNK = 500
 class Tx:
     """One transaction: its connection and the database's clock when it began.
 
-    What every clip needs is asked by statements that are built once, as constants with `bindparam`s, and given their
-    values as `bound`: building a statement costs several times what running it does.
+    What every clip needs is asked by statements that are prepared, as constants with `bindparam`s, and given their
+    values as `bound`: building and compiling a statement costs many times what running it does.
     """
 
     conn: Connection
     now: float
     options: LedgerOptions
 
-    def rows(self, statement: Executable, **bound: Any) -> Sequence[RowMapping]:
-        return self.conn.execute(statement, bound).mappings().all()
+    def rows(self, statement: Executable | Prepared, **bound: Any) -> Sequence[Record]:
+        if isinstance(statement, Prepared):
+            return statement.rows(self.conn, bound)
+        answer = self.conn.execute(statement, bound)
+        names = tuple(answer.keys())
+        return [dict(zip(names, values, strict=True)) for values in answer]
 
-    def first(self, statement: Executable, **bound: Any) -> RowMapping | None:
-        return self.conn.execute(statement, bound).mappings().first()
+    def first(self, statement: Executable | Prepared, **bound: Any) -> Record | None:
+        return next(iter(self.rows(statement, **bound)), None)
 
-    def scalar(self, statement: Executable, **bound: Any) -> Any:
-        return self.conn.execute(statement, bound).scalar()
+    def scalar(self, statement: Executable | Prepared, **bound: Any) -> Any:
+        """The first value of the first record; None without one."""
+        record = self.first(statement, **bound)
+        return next(iter(record.values())) if record is not None else None
 
-    def run(self, statement: Executable, **bound: Any) -> int:
+    def run(self, statement: Executable | Prepared, **bound: Any) -> int:
         """How many rows the statement touched."""
+        if isinstance(statement, Prepared):
+            return statement.run(self.conn, bound)
         return self.conn.execute(statement, bound).rowcount
 
     def insert(self, table: Table, records: Sequence[Mapping[str, Any]]) -> None:
@@ -79,7 +90,7 @@ class Database:
     ) -> None:
         self.engine = engine
         self._options = options
-        self._now = sa.select(database_now() if now is None else now)
+        self._now = _NOW if now is None else Prepared(sa.select(now))
         self._patience = patience
 
     def read(self, work: Callable[[Tx], T]) -> T:
@@ -108,8 +119,8 @@ class Database:
         with self.engine.connect() as connection:
             conn = connection.execution_options(**options)
             with conn.begin() as transaction:
-                now = float(conn.execute(self._now).scalar_one())
-                result = work(Tx(conn=conn, now=now, options=self._options))
+                now = next(iter(self._now.rows(conn, {})[0].values()))
+                result = work(Tx(conn=conn, now=float(now), options=self._options))
                 if not keep:
                     transaction.rollback()
             return result

@@ -15,20 +15,23 @@ from storage.ledger.sql import fences
 from storage.ledger.sql.database import Tx
 from storage.ledger.sql.fences import Held, end_attempt, end_well, hold, lost
 from storage.ledger.sql.moves import jobs_moved, move_videos, settle, settle_locked
+from storage.ledger.sql.prepared import Prepared
 from storage.ledger.sql.records import to_attempt, to_clip, to_settings
 from storage.ledger.sql.references import clip_holder, refer
 from storage.ledger.tables import attempt, clip, job, live, video
 
-_RENDERED = jobs_moved(JobState.LEASED, JobState.RENDERED, *fences.JOB_FENCE)
-_TWINS_RENDERED = jobs_moved(
-    JobState.QUEUED,
-    JobState.RENDERED,
-    job.c.render_key == sa.bindparam("key"),
-    live(job),
-    reused=True,
-    epoch=job.c.epoch + 1,
-).returning(job.c.video_id)
-_CLIP = sa.select(clip.c.clip).where(clip.c.render_key == sa.bindparam("key"))
+_RENDERED = Prepared(jobs_moved(JobState.LEASED, JobState.RENDERED, *fences.JOB_FENCE))
+_TWINS_RENDERED = Prepared(
+    jobs_moved(
+        JobState.QUEUED,
+        JobState.RENDERED,
+        job.c.render_key == sa.bindparam("key"),
+        live(job),
+        reused=True,
+        epoch=job.c.epoch + 1,
+    ).returning(job.c.video_id)
+)
+_CLIP = Prepared(sa.select(clip.c.clip).where(clip.c.render_key == sa.bindparam("key")))
 
 
 def complete(tx: Tx, lease: Lease, given: Clip, *, device_s: float) -> Clip:

@@ -11,6 +11,7 @@ from sqlalchemy import URL, Engine, event
 from sqlalchemy.exc import ArgumentError
 
 from schemas.errors import InvalidSettings
+from storage.ledger.sql import driver
 from storage.ledger.sql.lingering import LingeringPool
 
 WRITE = "callsheet_write"
@@ -82,4 +83,4 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 def _begin_sqlite(connection: sa.Connection) -> None:
     # A transaction that reads first and writes later can only fail where another wrote in between.
     write = connection.get_execution_options().get(WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    driver.tell(connection, "BEGIN IMMEDIATE" if write else "BEGIN", ())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import BindParameter, ColumnElement, RowMapping
+from sqlalchemy import BindParameter, ColumnElement
 
 from schemas.attempt import Failure
 from schemas.errors import LeaseLost
@@ -14,6 +14,7 @@ from schemas.lease import Lease, LeaseKind
 from schemas.retry import Decision
 from schemas.states import Blame, CampaignState, Ending, JobState
 from storage.ledger.sql.database import Tx
+from storage.ledger.sql.prepared import Prepared, Record
 from storage.ledger.tables import LIVE_ATTEMPT, attempt, campaign, job, video
 
 _EPOCH: BindParameter[int] = sa.bindparam("lease_epoch")
@@ -34,17 +35,17 @@ VIDEO_FENCE: tuple[ColumnElement[bool], ...] = (
 )
 """What every write to a video under a join lease has in its WHERE; bind it with `of_video`."""
 
-_CAMPAIGN = (
+_CAMPAIGN = Prepared(
     sa.select(campaign.c.state, campaign.c.settings)
     .where(campaign.c.campaign_id == sa.bindparam("campaign"))
     .with_for_update(read=True)
 )
-_VIDEO = (
+_VIDEO = Prepared(
     sa.select(video.c.video_id, video.c.state, video.c.epoch, video.c.round, video.c.attempt_id, video.c.priority)
     .where(video.c.video_id == sa.bindparam("lease_video"))
     .with_for_update(key_share=True)
 )
-_JOB = (
+_JOB = Prepared(
     sa.select(job.c.job_id, job.c.epoch, job.c.round, job.c.attempt_id, job.c.render_key, job.c.not_before)
     .where(*JOB_FENCE)
     .with_for_update(key_share=True)
@@ -53,7 +54,7 @@ _SPENT: BindParameter[float] = sa.bindparam("spent")
 SPENT_AT_LEAST = sa.case((attempt.c.device_s < _SPENT, _SPENT), else_=attempt.c.device_s)
 """The attempt's device seconds, never fewer than were told before; bound as `spent`."""
 
-_END_WELL = (
+_END_WELL = Prepared(
     sa.update(attempt)
     .where(sa.text(LIVE_ATTEMPT), attempt.c.attempt_id == _ATTEMPT)
     .values(
@@ -72,8 +73,8 @@ class Held:
     lease: Lease
     campaign_state: CampaignState
     settings: str
-    video: RowMapping
-    subject: RowMapping
+    video: Record
+    subject: Record
     """The job of a render lease, the video of a join lease."""
 
     @property
@@ -118,7 +119,7 @@ def lost(lease: Lease) -> LeaseLost:
     )
 
 
-def answered(tx: Tx, lease: Lease, verb: str) -> RowMapping | None:
+def answered(tx: Tx, lease: Lease, verb: str) -> Record | None:
     """The attempt of a lease when this very verb has ended it: the call is made again after a lost connection."""
     return tx.first(
         sa.select(attempt.c.ending, attempt.c.verdict, attempt.c.wait_s, attempt.c.reason).where(

@@ -17,6 +17,8 @@ from sqlalchemy import Connection, Dialect, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from storage.ledger.sql import driver
+
 
 def insert(conn: Connection, table: Table, records: Sequence[Mapping[str, Any]], *, unless_there: bool = False) -> int:
     """Insert records that all have the same columns; how many were inserted.
@@ -25,8 +27,12 @@ def insert(conn: Connection, table: Table, records: Sequence[Mapping[str, Any]],
     """
     if not records:
         return 0
-    compiled = _compiled(table, tuple(records[0]), conn.dialect, unless_there)
-    return conn.exec_driver_sql(compiled.text, compiled.parameters(records)).rowcount
+    names = tuple(records[0])
+    if len(records) > 1 and conn.dialect.name == "postgresql" and not unless_there:
+        return driver.copy(conn, _copying(table, names, conn.dialect), map(itemgetter(*names), records))
+    compiled = _compiled(table, names, conn.dialect, unless_there)
+    many = len(records) > 1
+    return driver.tell(conn, compiled.text, compiled.parameters(records, many=many), many=many)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +41,9 @@ class _Compiled:
     names: tuple[str, ...] | None
     """In the order of the text's placeholders; None where they are named."""
 
-    def parameters(self, records: Sequence[Mapping[str, Any]]) -> Any:
-        if self.names is None:
-            return list(records) if len(records) > 1 else records[0]
-        values = list(map(itemgetter(*self.names), records))
-        return values if len(values) > 1 else values[0]
+    def parameters(self, records: Sequence[Mapping[str, Any]], *, many: bool) -> Any:
+        values = records if self.names is None else list(map(itemgetter(*self.names), records))
+        return values if many else values[0]
 
 
 @lru_cache(maxsize=256)
@@ -53,3 +57,11 @@ def _compiled(table: Table, names: tuple[str, ...], dialect: Dialect, unless_the
     return _Compiled(
         text=str(compiled), names=tuple(compiled.positiontup) if compiled.positiontup is not None else None
     )
+
+
+@lru_cache(maxsize=256)
+def _copying(table: Table, names: tuple[str, ...], dialect: Dialect) -> str:
+    """PostgreSQL's way in for many records at once: no statement for each of them."""
+    quoted = dialect.identifier_preparer
+    columns = ", ".join(quoted.format_column(table.c[name]) for name in names)
+    return f"COPY {quoted.format_table(table)} ({columns}) FROM STDIN"

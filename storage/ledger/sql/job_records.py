@@ -18,19 +18,15 @@ from storage.ledger.difference import not_before_of
 from storage.ledger.sql.database import Tx, chunks
 from storage.ledger.sql.fences import withdraw
 from storage.ledger.sql.moves import move_jobs
+from storage.ledger.sql.prepared import Prepared
 from storage.ledger.tables import attempt, clip, job, live
 
 RESUBMITTED = "the sheet was submitted again with a change to it"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Work:
-    """One job to insert; its key is a hash over the whole request, taken once."""
-
-    video_id: str
-    planned: PlannedRow
-    job: RenderJob
-    key: str
+_WITH_CLIP = Prepared(
+    sa.select(clip.c.render_key).where(clip.c.render_key.in_(sa.bindparam("render_keys", expanding=True)))
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +41,19 @@ class JobRecords:
 
     def insert(self, rows: Sequence[tuple[str, PlannedRow]]) -> dict[str, dict[JobState, int]]:
         """Insert the jobs of valid rows, each with its video's id; per video, how many are in which state."""
-        work = [
-            _Work(video_id=video_id, planned=planned, job=planned_job, key=planned_job.render_key)
-            for video_id, planned in rows
-            for planned_job in planned.jobs
-        ]
-        rendered = self._rendered([one.key for one in work])
+        # A key is a hash over the whole request: taken once.
+        keys = [planned_job.render_key for _, planned in rows for planned_job in planned.jobs]
+        rendered = self._rendered(keys)
         counts: dict[str, dict[JobState, int]] = defaultdict(lambda: defaultdict(int))
         records: list[dict[str, Any]] = []
-        for one in work:
-            state = JobState.RENDERED if one.key in rendered else JobState.QUEUED
-            counts[one.video_id][state] += 1
-            records.append(self._record(one, state))
+        key = iter(keys)
+        for video_id, planned in rows:
+            terms = self._terms(planned)
+            for planned_job in planned.jobs:
+                render_key = next(key)
+                state = JobState.RENDERED if render_key in rendered else JobState.QUEUED
+                counts[video_id][state] += 1
+                records.append(terms | self._record(planned_job, video_id, render_key, state))
         self.tx.insert(job, records)
         return counts
 
@@ -78,39 +75,40 @@ class JobRecords:
     def _rendered(self, keys: list[str]) -> set[str]:
         found: set[str] = set()
         for some in chunks(dict.fromkeys(keys)):
-            found |= set(self.tx.conn.scalars(sa.select(clip.c.render_key).where(clip.c.render_key.in_(some))))
+            found.update(record["render_key"] for record in self.tx.rows(_WITH_CLIP, render_keys=some))
         return found
 
-    def _record(self, one: _Work, state: JobState) -> dict[str, Any]:
-        now, request, shot = self.tx.now, one.job.request, one.planned.shot
-        assert shot is not None
-        not_before = not_before_of(one.planned)
+    def _terms(self, planned: PlannedRow) -> dict[str, Any]:
+        """What the jobs of a row have in common: when they may be leased, and before whom."""
+        assert planned.shot is not None
+        now, priority, not_before = self.tx.now, planned.shot.priority, not_before_of(planned)
+        bonus_s = self.tx.options.priority_bonus_s
         return {
             "campaign_id": self.campaign_id,
-            "video_id": one.video_id,
-            "row_id": one.job.row_id,
-            "clip_index": one.job.index,
             "revision": self.revision,
-            "state": state.value,
             "epoch": 0,
             "round": 0,
-            "render_key": one.key,
-            "pool": pool_name(engine=request.engine, model=request.model, ranks=self.ranks),
-            "bucket": request.bucket,
             "held": self.held,
             "retired": False,
-            "reused": state is JobState.RENDERED,
-            "priority": shot.priority,
+            "priority": priority,
             "enqueued_at": now,
             "not_before": not_before,
             "due_at": not_before,
-            "order_key": rules.order_key(
-                enqueued_at=now,
-                not_before=not_before,
-                priority=shot.priority,
-                bonus_s=self.tx.options.priority_bonus_s,
-            ),
+            "order_key": rules.order_key(enqueued_at=now, not_before=not_before, priority=priority, bonus_s=bonus_s),
+        }
+
+    def _record(self, one: RenderJob, video_id: str, render_key: str, state: JobState) -> dict[str, Any]:
+        request = one.request
+        return {
+            "video_id": video_id,
+            "row_id": one.row_id,
+            "clip_index": one.index,
+            "state": state.value,
+            "render_key": render_key,
+            "pool": pool_name(engine=request.engine, model=request.model, ranks=self.ranks),
+            "bucket": request.bucket,
+            "reused": state is JobState.RENDERED,
             "frames": request.keep_frames,
-            "estimated_s": one.job.estimated_s,
-            "job": one.job.model_dump_json(),
+            "estimated_s": one.estimated_s,
+            "job": one.model_dump_json(),
         }

@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import BindParameter, ColumnElement, RowMapping, Update
+from sqlalchemy import BindParameter, ColumnElement, Update
 
 from schemas.states import VIDEO_TERMINAL, CampaignState, JobState, VideoState
 from storage.ledger import gate, rules
 from storage.ledger.sql.database import Tx, chunks
+from storage.ledger.sql.prepared import Prepared, Record
 from storage.ledger.tables import campaign, clip, job, live, video
 
 
@@ -99,12 +100,12 @@ def agree_with_clips(tx: Tx, video_ids: Iterable[str]) -> tuple[int, int]:
 
 
 _SOME_VIDEOS: BindParameter[str] = sa.bindparam("video_ids", expanding=True)
-_JOB_COUNTS = (
+_JOB_COUNTS = Prepared(
     sa.select(job.c.video_id, job.c.state, sa.func.count().label("n"))
     .where(job.c.video_id.in_(_SOME_VIDEOS), live(job))
     .group_by(job.c.video_id, job.c.state)
 )
-_TO_SETTLE = (
+_TO_SETTLE = Prepared(
     sa.select(video.c.video_id, video.c.state, video.c.attempt_id, campaign.c.state.label("campaign_state"))
     .join(campaign, campaign.c.campaign_id == video.c.campaign_id)
     .where(video.c.video_id.in_(_SOME_VIDEOS))
@@ -114,8 +115,8 @@ _TO_SETTLE = (
 
 
 @cache
-def _settled(source: VideoState, target: VideoState) -> Update:
-    return videos_moved(source, target, video.c.video_id.in_(_SOME_VIDEOS))
+def _settled(source: VideoState, target: VideoState) -> Prepared:
+    return Prepared(videos_moved(source, target, video.c.video_id.in_(_SOME_VIDEOS)))
 
 
 def job_counts(tx: Tx, video_ids: list[str]) -> dict[str, dict[JobState, int]]:
@@ -139,7 +140,7 @@ def settle(tx: Tx, video_ids: Iterable[str], *, campaign_state: CampaignState | 
 
 
 def settle_locked(
-    tx: Tx, videos: Sequence[RowMapping], campaign_state: CampaignState | None = None
+    tx: Tx, videos: Sequence[Record], campaign_state: CampaignState | None = None
 ) -> dict[str, VideoState]:
     """As `settle`, for records of videos that this transaction has locked."""
     states: dict[str, VideoState] = {}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, RowMapping
+from sqlalchemy import ColumnElement
 
 from schemas.errors import NotFound, Refused
 from schemas.lease import Lease, LeaseKind
@@ -20,6 +20,7 @@ from storage.ledger.sql.database import Tx, chunks
 from storage.ledger.sql.endings import end_badly
 from storage.ledger.sql.fences import end_attempt, hold
 from storage.ledger.sql.moves import agree_with_clips, move_jobs, move_videos, queue_again, settle
+from storage.ledger.sql.prepared import Prepared, Record
 from storage.ledger.sql.references import forget, video_holder
 from storage.ledger.tables import LIVE_ATTEMPT, attempt, job, live, row, video
 
@@ -181,7 +182,7 @@ def _sum(parts: Any) -> Change:
 # -- reap --------------------------------------------------------------------------------------------------------------
 
 
-_EXPIRED = (
+_EXPIRED = Prepared(
     sa.select(
         attempt.c.attempt_id,
         attempt.c.kind,
@@ -200,12 +201,12 @@ _EXPIRED = (
 )
 
 
-def expired(tx: Tx) -> Sequence[RowMapping]:
+def expired(tx: Tx) -> Sequence[Record]:
     """Attempts under way whose time is over, longest overdue first."""
     return tx.rows(_EXPIRED, tx_now=tx.now)
 
 
-def end_lost(tx: Tx, found: RowMapping) -> JobState | VideoState | None:
+def end_lost(tx: Tx, found: Record) -> JobState | VideoState | None:
     """End one expired attempt as `lost` and raise the epoch of its work; what the work is then.
 
     None: somebody was quicker, or its worker renewed it meanwhile.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import RowMapping
-
 from schemas.attempt import Attempt
 from schemas.campaign import Campaign, CampaignSettings, ManifestRef
 from schemas.clip import Clip
@@ -14,9 +12,10 @@ from schemas.digest import canonical_json
 from schemas.job import RenderJob
 from schemas.problem import Code, RowProblem
 from schemas.states import Blame, CampaignState, Ending
+from storage.ledger.sql.prepared import Record
 
 
-def to_campaign(record: RowMapping) -> Campaign:
+def to_campaign(record: Record) -> Campaign:
     return Campaign(
         campaign_id=record["campaign_id"],
         name=record["name"],
@@ -44,7 +43,7 @@ def to_clip(text: str) -> Clip:
     return Clip.model_validate_json(text)
 
 
-def to_attempt(record: RowMapping) -> Attempt:
+def to_attempt(record: Record) -> Attempt:
     return Attempt(
         attempt_id=record["attempt_id"],
         subject=record["subject"],

@@ -18,7 +18,7 @@ from storage.ledger.sql.references import forget, row_holder
 from storage.ledger.tables import job, live, reference, row
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class RowNow:
     """One row as the manifest says it now: as texts, and with the digests that the next comparison reads."""
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import RowMapping, Select
+from sqlalchemy import Select
 
 from schemas.attempt import Attempt
 from schemas.clip import Publication
@@ -20,6 +20,7 @@ from schemas.status import Explanation, JobStatus, RowStatus
 from storage.ledger import rules
 from storage.ledger.sql import campaigns, looks
 from storage.ledger.sql.database import CHUNK, Tx
+from storage.ledger.sql.prepared import Record
 from storage.ledger.sql.records import to_attempt, to_clip, to_job, to_problems
 from storage.ledger.tables import CLAIMABLE_JOB, LIVE_ATTEMPT, attempt, clip, job, live, row, video
 
@@ -72,7 +73,7 @@ def _rows() -> Select[Any]:
     ).join(video, video.c.video_id == row.c.video_id)
 
 
-def to_row_statuses(tx: Tx, records: Sequence[RowMapping]) -> list[RowStatus]:
+def to_row_statuses(tx: Tx, records: Sequence[Record]) -> list[RowStatus]:
     """The records with what their attempts cost: one more query for the whole page."""
     began: dict[str, float] = {}
     tries: dict[tuple[str, str], tuple[int, float]] = defaultdict(lambda: (0, 0.0))
@@ -93,7 +94,7 @@ def to_row_statuses(tx: Tx, records: Sequence[RowMapping]) -> list[RowStatus]:
     return [_to_row_status(r, tries[r["video_id"], r["row_id"]], began.get(r["video_id"])) for r in records]
 
 
-def _to_row_status(record: RowMapping, cost: tuple[int, float], started_at: float | None) -> RowStatus:
+def _to_row_status(record: Record, cost: tuple[int, float], started_at: float | None) -> RowStatus:
     problems = to_problems(record["problems"])
     shot = Shot.model_validate_json(record["shot"]) if record["shot"] else None
     code, error = record["error_code"], record["error"]
@@ -165,7 +166,7 @@ def _jobs() -> Select[Any]:
     )
 
 
-def _to_job_status(record: RowMapping) -> JobStatus:
+def _to_job_status(record: Record) -> JobStatus:
     state = JobState(record["state"])
     done = state is JobState.RENDERED and record["clip"]
     return JobStatus(

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import RowMapping
 
 from schemas.campaign import CampaignSettings
 from schemas.errors import InvalidManifest, Refused
@@ -22,6 +21,7 @@ from storage.ledger.identity import campaign_id_of, video_id_of
 from storage.ledger.sql import campaigns
 from storage.ledger.sql.database import Tx, chunks
 from storage.ledger.sql.job_records import JobRecords
+from storage.ledger.sql.prepared import Record
 from storage.ledger.sql.references import forget, manifest_holder
 from storage.ledger.sql.row_records import RowNow, RowRecords
 from storage.ledger.sql.submit_known import VideoPlan, known_rows, known_videos
@@ -40,7 +40,7 @@ def submit(tx: Tx, submission: Submission) -> SubmitReport:
     return _Submit(tx, submission.settings, record, created=created).run(submission)
 
 
-def _campaign(tx: Tx, submission: Submission) -> tuple[RowMapping, bool]:
+def _campaign(tx: Tx, submission: Submission) -> tuple[Record, bool]:
     """The campaign's record, locked, and whether it is new. Two first submits at once meet here."""
     team = submission.settings.team
     campaign_id = campaign_id_of(team, submission.name)
@@ -71,7 +71,7 @@ def _campaign(tx: Tx, submission: Submission) -> tuple[RowMapping, bool]:
 class _Submit:
     """One submit under way: the campaign, what was known of it, and what the manifest says so far."""
 
-    def __init__(self, tx: Tx, settings: CampaignSettings, record: RowMapping, *, created: bool) -> None:
+    def __init__(self, tx: Tx, settings: CampaignSettings, record: Record, *, created: bool) -> None:
         self.tx = tx
         self.campaign_id: str = record["campaign_id"]
         self.record = record

@@ -87,7 +87,7 @@ def plan(ledger: SqlLedger, identity: WorkerIdentity | None) -> str:
             asked, told = claims.join_statement(worker(pool="")), {**told, "tx_now": tx.now}
         else:
             asked, told = claims.claim_statement(identity), {**told, **claims.wishes(identity, tx)}
-        compiled = asked.compile(dialect=tx.conn.dialect)
+        compiled = asked.statement.compile(dialect=tx.conn.dialect)
         assert isinstance(compiled, SQLCompiler)
         bound = compiled.construct_params(told)
         if compiled.positiontup is not None:

@@ -1,0 +1,94 @@
+"""Statements that go to the driver by the shortest way: their values, their answers, and their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from storage.ledger.sql.database import Database, Tx
+from storage.ledger.sql.engine import make_engine, parse_url
+from storage.ledger.sql.prepared import Prepared
+from storage.ledger.tables import job, reference, row, video
+from tests.support.ledgers import OPTIONS, claim, emptied, good_row, sql_ledger, started
+
+KEYS = Prepared(
+    sa.select(reference.c.key).where(reference.c.holder.in_(sa.bindparam("holders", expanding=True))).order_by("key")
+)
+
+
+@pytest.fixture
+def database(sql_url: str) -> Iterator[Database]:
+    """A running campaign of the rows a and b."""
+    ledger = sql_ledger(sql_url)
+    started(ledger, good_row("a"), good_row("b"))
+    ledger.close()
+    database = Database(make_engine(parse_url(sql_url)), OPTIONS)
+    yield database
+    database.close()
+
+
+def test_truth_values_are_truth_values(database: Database) -> None:
+    """What SQLite keeps as 0 and 1 is read as False and True, as from PostgreSQL, and what is not known as None."""
+    nothing = sa.null().label("reused")
+    asked = Prepared(sa.select(job.c.retired, ~job.c.retired, sa.type_coerce(nothing, sa.Boolean).label("n")).limit(1))
+    record = database.read(lambda tx: tx.first(asked))
+    assert record is not None
+    assert [repr(value) for value in record.values()] == ["False", "True", "None"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 150])
+def test_a_list_has_any_length(database: Database, count: int) -> None:
+    """A list is bound with as many placeholders as it has items, none too."""
+    holders = [f"nobody-{n}" for n in range(count)]
+    assert database.read(lambda tx: tx.rows(KEYS, holders=holders)) == []
+    known = database.read(lambda tx: tx.scalar(sa.select(reference.c.holder).limit(1)))
+    found = database.read(lambda tx: tx.rows(KEYS, holders=[*holders, known]))
+    asked = sa.select(reference.c.key).where(reference.c.holder == known).order_by("key")
+    assert [record["key"] for record in found] == database.read(lambda tx: list(tx.conn.scalars(asked)))
+
+
+def test_what_is_not_given_is_an_error(database: Database) -> None:
+    """A value that a statement needs is never taken for NULL."""
+    moved = Prepared(sa.update(video).values(name=sa.bindparam("its_name")))
+    database.write(lambda tx: tx.run(moved, its_name="x"), keep=False)
+    with pytest.raises((KeyError, DBAPIError)):
+        database.write(lambda tx: tx.run(moved))
+
+
+def test_many_records_go_in_whole_or_not_at_all(database: Database) -> None:
+    """Text of any kind, numbers and truth values come back as they went in; one bad record leaves none."""
+    said = "tab\tline\nreturn\r back\\slash \\N \\. 'quote' \"double\" 火 \u2028"
+    with_shot = sa.select(row).where(row.c.row_id == "a")
+
+    def copy(tx: Tx, *ids: str) -> None:
+        one = tx.first(with_shot)
+        assert one is not None
+        changes = {"shot": said, "problems": "", "not_before": 1.1, "retired": True}
+        tx.insert(row, [{**one, **changes, "row_id": row_id} for row_id in ids])
+
+    database.write(lambda tx: copy(tx, "x", "y"))
+    kept = database.read(lambda tx: tx.first(sa.select(row).where(row.c.row_id == "y")))
+    assert kept is not None
+    assert [kept[name] for name in ("shot", "problems", "not_before", "retired")] == [said, "", 1.1, True]
+    with pytest.raises(DBAPIError) as caught:
+        database.write(lambda tx: copy(tx, "z", "y"))
+    assert said not in str(caught.value)
+    assert database.read(lambda tx: tx.first(sa.select(row).where(row.c.row_id == "z"))) is None
+
+
+def test_a_verb_survives_connections_that_ended(shared_postgres: str) -> None:
+    """The server ends every idle connection: the next verbs find out, and are done on new ones."""
+    url = emptied(shared_postgres)
+    ledger = sql_ledger(url)
+    started(ledger, good_row("a"), good_row("b"))
+    engine = make_engine(parse_url(url))
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        )
+    assert {claim(ledger).epoch, claim(ledger).epoch} == {1}
+    engine.dispose()
+    ledger.close()
