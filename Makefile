@@ -24,7 +24,7 @@ help: ## list the targets
 # torch first and alone: drawn in by another package it would come in the newest build, with all of CUDA.
 .venv/dev.stamp: .venv/setup.stamp
 	$(PIP) torch
-	$(PIP) -e '.[orchestrator,worker,training,test,lint]'
+	$(PIP) -e '.[orchestrator,worker,training,evaluation,test,lint]'
 	@touch $@
 
 .PHONY: setup

@@ -10,7 +10,7 @@ from io import TextIOWrapper
 
 import typer
 
-from flows.cli import act, dataset, look, orchestrate, service, sheet
+from flows.cli import act, dataset, evaluation, look, orchestrate, service, sheet
 from flows.cli.console import note, redacted
 from schemas.errors import CallsheetError, InvalidManifest
 from schemas.problem import group_problems
@@ -24,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (sheet, look, act, service, orchestrate, dataset):
+for module in (sheet, look, act, service, orchestrate, dataset, evaluation):
     module.register(app)
 
 

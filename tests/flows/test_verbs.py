@@ -129,6 +129,6 @@ def test_usage_errors_and_help(cli: Cli) -> None:
     """A mistyped verb or option ends with 2 and a hint; every verb explains itself."""
     wrong = cli("validat", "sheet.csv")
     assert wrong.returncode == 2
-    assert "Did you mean 'validate'?" in wrong.stderr
+    assert "Did you mean 'validate'" in wrong.stderr
     assert cli("rows").returncode == 2
     assert "usage" in cli("worker", "--help").stdout.lower()
