@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -111,8 +112,12 @@ class AutoencoderTrainer:
         self._quality = quality
         self._settings = settings
         self._out = out
+        begun_with = (
+            hashlib.sha256(start_from.read_bytes()).hexdigest() if start_from and start_from.is_file() else None
+        )
+        known = {**asdict(settings), "vae": asdict(config), "start_from": begun_with, **(about or {})}
         # As JSON gives it back, so that a checkpoint's and this run's can be compared.
-        self._about = json.loads(json.dumps({**asdict(settings), "vae": asdict(config), **(about or {})}))
+        self._about = json.loads(json.dumps(known))
         self._windows = Windows(footage, batch=settings.batch, window=settings.window, seed=settings.seed)
         self.vae = published(start_from, config) if start_from else _new(config, seed=settings.seed)
         self.vae.requires_grad_()
@@ -187,7 +192,7 @@ class AutoencoderTrainer:
                     every = self._settings.check_every
                     if every and self.step % every == 0:
                         with self.average.in_place(self._trained):
-                            self._check()
+                            self._check(self.vae)
             except Diverged as error:
                 raise self._with_way_back(error) from error
         if self.step < self._settings.steps:
@@ -228,14 +233,14 @@ class AutoencoderTrainer:
             )
         )
 
-    def _check(self) -> dict[str, float]:
-        """Figures and a sheet of the weights as they are, in `quality/`."""
-        figures = self._quality(self.vae)
+    def _check(self, vae: AutoencoderKLWan) -> dict[str, float]:
+        """Figures and a sheet of these weights, in `quality/`."""
+        figures = self._quality(vae)
         folder = self._out / "quality"
         folder.mkdir(parents=True, exist_ok=True)
         name = f"step-{self.step:08d}"
         (folder / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        self._quality.sheet(self.vae).save(folder / f"{name}.png")
+        self._quality.sheet(vae).save(folder / f"{name}.png")
         return figures
 
     def _publish(self) -> None:
@@ -245,21 +250,16 @@ class AutoencoderTrainer:
         statistics = measure(finished, self._videos())
         if not self._settings.decoder_only:
             standardise(finished, statistics)
-        path = publish(self._out, finished, self._config)
-        self.vae_published = published(path, self._config)
-        kept, self.vae = self.vae, self.vae_published
-        figures = self._check()
-        self.vae = kept
-        left = measure(self.vae_published, self._videos())
+        found = published(publish(self._out, finished, self._config), self._config)
         note(
             self._out,
             {
                 **self._about,
                 "steps_done": self.step,
-                "parameters": sum(value.numel() for value in self.vae.parameters()),
-                "quality": figures,
+                "parameters": sum(value.numel() for value in found.parameters()),
+                "quality": self._check(found),
                 "latents_before": _listed(statistics),
-                "latents": _listed(left),
+                "latents": _listed(measure(found, self._videos())),
             },
         )
 

@@ -21,9 +21,9 @@ _AIMS = ((MOUTH, 0.45), (EYES, 0.25), (FACE, 0.1))
 _SWAY = 9
 """Pixels by which the middle of a crop may miss its aim."""
 _PICTURES_EVERY = 6
-"""Each so-manieth step looks at reference pictures: clips of one frame, which a clip's first frame is as well."""
+"""One step in so many looks at reference pictures: clips of one frame, which is what a clip's first frame is."""
 _PICTURES_MORE = 4
-"""So many times as many windows then."""
+"""Windows of such a step, for each one of another."""
 
 
 @dataclass(frozen=True, kw_only=True)

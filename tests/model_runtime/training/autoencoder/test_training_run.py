@@ -110,6 +110,9 @@ def test_the_decoder_alone_leaves_the_latents(seen: Footage, quality: Quality, t
     assert moved == {"conv2", "decoder"}
     with pytest.raises(InvalidInput, match="from weights that are there"):
         _trainer(seen, quality, tmp_path / "third", decoder_only=True)
+    other = tmp_path / "second" / "vae.safetensors"
+    with pytest.raises(Refused, match="has start_from"):
+        _trainer(seen, quality, tmp_path / "second", start_from=other, decoder_only=True, steps=3).start(resume=True)
 
 
 def test_another_run_is_refused(seen: Footage, quality: Quality, tmp_path: Path) -> None:
