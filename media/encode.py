@@ -6,10 +6,7 @@ are no B-frames: presentation order is coding order, every clip begins at time 0
 
 from __future__ import annotations
 
-import os
-import select
 import subprocess
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +16,7 @@ import ffmpeg
 
 from media.ffmpeg import GUARDS, FfmpegFailed, failure, ffmpeg_binary, file_url, guarded
 from media.files import part_path
-from media.process import ProcessLimits, captured, kill_group, start, tail
+from media.process import Inlet, ProcessLimits, captured, kill_group, start, tail, wait
 from schemas.errors import InvalidInput
 
 THREADS = 2
@@ -82,11 +79,7 @@ class ClipEncoder:
             stderr=self._stderr,
             stdin=subprocess.PIPE,
         )
-        assert self._process.stdin is not None
-        self._pipe = self._process.stdin
-        os.set_blocking(self._pipe.fileno(), False)
-        self._poll = select.poll()
-        self._poll.register(self._pipe, select.POLLOUT)
+        self._inlet = Inlet(self._process)
 
     @property
     def pid(self) -> int:
@@ -100,19 +93,15 @@ class ClipEncoder:
             InvalidInput: not exactly one frame's bytes.
             FfmpegFailed: the child died or takes no more; nothing is left of the clip.
         """
-        rest = memoryview(frame).cast("B")
-        if len(rest) != self.frame_bytes:
-            raise InvalidInput(f"a frame has {len(rest)} bytes, expected {self.frame_bytes}")
-        deadline = time.monotonic() + self._timeout_s
-        while rest:
-            if not self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                self._fail(f"ffmpeg took no frame for {self._timeout_s:g} s")
-            try:
-                rest = rest[os.write(self._pipe.fileno(), rest) :]
-            except BlockingIOError:
-                continue
-            except BrokenPipeError:
-                self._fail_ended()
+        data = memoryview(frame).cast("B")
+        if len(data) != self.frame_bytes:
+            raise InvalidInput(f"a frame has {len(data)} bytes, expected {self.frame_bytes}")
+        try:
+            self._inlet.write(data, timeout_s=self._timeout_s)
+        except TimeoutError:
+            self._fail(f"ffmpeg took no frame for {self._timeout_s:g} s")
+        except BrokenPipeError:
+            self._fail_ended()
         self.frames += 1
 
     def finish(self) -> None:
@@ -121,9 +110,9 @@ class ClipEncoder:
         Raises:
             FfmpegFailed: the child ended badly or not in time, or no frame was written; nothing is left of the clip.
         """
-        self._pipe.close()
+        self._inlet.close()
         try:
-            returncode = self._process.wait(self._timeout_s)
+            returncode = wait(self._process, self._timeout_s)
         except subprocess.TimeoutExpired:
             self._fail(f"ffmpeg did not end within {self._timeout_s:g} s after the last frame")
         if not self.frames:
@@ -147,7 +136,7 @@ class ClipEncoder:
     def _fail_ended(self) -> NoReturn:
         """The child went away while it was needed."""
         try:
-            returncode = self._process.wait(self._timeout_s)
+            returncode = wait(self._process, self._timeout_s)
         except subprocess.TimeoutExpired:
             self._fail("ffmpeg closed its input and did not end")
         said = tail(self._stderr)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from media.process import ProcessLimits, captured, kill_group, start, tail
+from media.process import Inlet, ProcessLimits, captured, kill_group, start, tail, wait
 from schemas.errors import InvalidSettings, Retryable
 
 VARIABLE = "CALLSHEET_FFMPEG"
@@ -84,20 +85,33 @@ def guarded(demuxer: str, *inner: str) -> dict[str, str]:
 
 
 def run_ffmpeg(
-    args: Sequence[str], *, timeout_s: float, limits: ProcessLimits | None = None, loglevel: str = "error"
+    args: Sequence[str],
+    *,
+    timeout_s: float,
+    limits: ProcessLimits | None = None,
+    loglevel: str = "error",
+    feed: Iterable[bytes] | None = None,
 ) -> str:
-    """Run ffmpeg to its end and return the end of what it said.
+    """Run ffmpeg to its end and return the end of what it said; `feed` is what it reads from `pipe:0`.
 
     Raises:
-        FfmpegFailed: it ended badly, was killed, or took longer than `timeout_s`; its whole group is gone then.
+        FfmpegFailed: it ended badly, was killed, did not read all of `feed`, or took longer than `timeout_s`; its
+            whole group is gone then.
         InvalidSettings: there is no ffmpeg.
     """
     limits = limits or ProcessLimits()
+    deadline = time.monotonic() + timeout_s
     with captured() as stderr:
-        process = start([ffmpeg_binary(), *GUARDS, "-loglevel", loglevel, *args], limits=limits, stderr=stderr)
+        process = start(
+            [ffmpeg_binary(), *GUARDS, "-loglevel", loglevel, *args],
+            limits=limits,
+            stderr=stderr,
+            stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
+        )
         try:
-            process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
+            has_read_all = feed is None or _feed(process, feed, deadline)
+            wait(process, deadline - time.monotonic())
+        except (subprocess.TimeoutExpired, TimeoutError):
             raise FfmpegFailed(
                 f"ffmpeg did not end within {timeout_s:g} s", fix="look whether the machine is overloaded"
             ) from None
@@ -105,7 +119,21 @@ def run_ffmpeg(
             kill_group(process)
         if process.returncode != 0:
             raise failure(process.returncode, tail(stderr))
+        if not has_read_all:
+            raise FfmpegFailed("ffmpeg ended before it had read everything", stderr=tail(stderr))
         return tail(stderr)
+
+
+def _feed(process: subprocess.Popen[bytes], feed: Iterable[bytes], deadline: float) -> bool:
+    """Whether the child read everything. Raises TimeoutError."""
+    inlet = Inlet(process)
+    try:
+        for portion in feed:
+            inlet.write(portion, timeout_s=deadline - time.monotonic())
+    except BrokenPipeError:
+        return False  # it says why when it has ended
+    inlet.close()
+    return True
 
 
 def failure(returncode: int, stderr: str) -> FfmpegFailed:

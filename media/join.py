@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +23,7 @@ from media.ffmpeg import FfmpegFailed, file_url, guarded, run_ffmpeg
 from media.files import replacing
 from media.output_gate import BadOutput
 from media.probe import UnreadableVideo, VideoFacts, probe_video
-from media.soundtrack import ShotSound, Soundtrack, level, raw_input, write_soundtrack
+from media.soundtrack import SAMPLES_PER_PICTURE, ShotSound, heard, level, raw_input, write_soundtrack
 from schemas.errors import InvalidInput
 from schemas.model_spec import FPS
 
@@ -99,17 +100,14 @@ def join(
                 timeout_s=_left(deadline),
             )
             pictures = [again]
-        sound = write_soundtrack([_sound(take) for take in takes], work / "sound.f32")
-        measured = None
-        if loudness_lufs is not None:
-            sound, measured = level(sound, work / "levelled.f32", loudness_lufs, timeout_s=_left(deadline))
-        _mux(pictures, sound, part, work, timeout_s=_left(deadline))
+        shots = [_sound(take) for take in takes]
+        channels, measured = _add_sound(pictures, shots, part, lufs=loudness_lufs, work=work, deadline=deadline)
         _check_length(part, frames)
     return JoinFacts(
         frames=frames,
         duration_s=frames / FPS,
-        sound_samples=sound.samples,
-        sound_channels=sound.channels,
+        sound_samples=frames * SAMPLES_PER_PICTURE,
+        sound_channels=channels,
         reencoded=bool(reason),
         reason=reason,
         loudness_lufs=measured,
@@ -120,6 +118,7 @@ def _probe_all(takes: Sequence[ShotTake]) -> list[tuple[Path, VideoFacts]]:
     """Every clip with what it is, once their frames are known to add up."""
     if not takes:
         raise InvalidInput("there is nothing to join", fix="give at least one shot")
+    facts_of = _facts({path for take in takes for path in take.clips})
     found, wrong = [], []
     for number, take in enumerate(takes, 1):
         if not take.clips or len(take.clips) != len(take.leads) or take.leads[0] != 0:
@@ -129,10 +128,9 @@ def _probe_all(takes: Sequence[ShotTake]) -> list[tuple[Path, VideoFacts]]:
             )
         shown = -sum(take.leads)
         for path in take.clips:
-            try:
-                facts = probe_video(path)
-            except UnreadableVideo as error:
-                wrong.append(f"shot {number}: {error.message}")
+            facts = facts_of[path]
+            if isinstance(facts, UnreadableVideo):
+                wrong.append(f"shot {number}: {facts.message}")
                 continue
             if facts.fps != FPS:
                 wrong.append(f"shot {number}: {path.name} has {facts.fps} frames per second, expected {FPS}")
@@ -143,6 +141,19 @@ def _probe_all(takes: Sequence[ShotTake]) -> list[tuple[Path, VideoFacts]]:
     if wrong:
         raise BadOutput("the video cannot be joined: " + "; ".join(wrong), fix="render the named clips again")
     return found
+
+
+def _facts(paths: Collection[Path]) -> dict[Path, VideoFacts | UnreadableVideo]:
+    """What each clip is, or why it cannot be read; two are read at once."""
+
+    def look(path: Path) -> VideoFacts | UnreadableVideo:
+        try:
+            return probe_video(path)
+        except UnreadableVideo as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return dict(zip(paths, pool.map(look, paths), strict=True))
 
 
 def _why_encode_again(
@@ -167,8 +178,31 @@ def _sound(take: ShotTake) -> ShotSound:
     return ShotSound(frames=take.frames, speech=take.speech, samples=take.speech_samples, sample_rate=take.speech_rate)
 
 
-def _mux(pictures: Sequence[Path], sound: Soundtrack, part: Path, work: Path, *, timeout_s: float) -> None:
-    """Copy the picture, encode the sound, index in front.
+def _add_sound(
+    pictures: Sequence[Path],
+    shots: Sequence[ShotSound],
+    part: Path,
+    *,
+    lufs: float | None,
+    work: Path,
+    deadline: float,
+) -> tuple[int, float | None]:
+    """Make `part` of the pictures and the shots' sound; its channels, and its loudness before it was levelled."""
+    if lufs is None:
+        with heard(shots) as sound:
+            # Decoded while ffmpeg encodes what it has of it already.
+            _mux(pictures, sound.portions(), sound.channels, part, work, timeout_s=_left(deadline))
+        return sound.channels, None
+    whole = write_soundtrack(shots, work / "sound.f32")
+    levelled, measured = level(whole, work / "levelled.f32", lufs, timeout_s=_left(deadline))
+    _mux(pictures, levelled.path, whole.channels, part, work, timeout_s=_left(deadline))
+    return whole.channels, measured
+
+
+def _mux(
+    pictures: Sequence[Path], sound: Path | Iterator[bytes], channels: int, part: Path, work: Path, *, timeout_s: float
+) -> None:
+    """Copy the picture, encode the sound (a file of it, or its portions), index in front.
 
     The list names links of our own making beside it, so that no name of a clip is ever parsed. The sound stays in
     step because its encoder's delay is written as an edit list, which presents both streams from 0.
@@ -181,18 +215,19 @@ def _mux(pictures: Sequence[Path], sound: Soundtrack, part: Path, work: Path, *,
     listing = work / "clips.ffconcat"
     listing.write_text("\n".join(lines) + "\n")
     video = ffmpeg.input(file_url(listing), safe=1, **guarded("concat", "mov")).video
-    audio = raw_input(sound).audio
+    feed = None if isinstance(sound, Path) else sound
+    audio = raw_input(file_url(sound) if isinstance(sound, Path) else "pipe:0", channels).audio
     output = {
         **PLAIN_FILE,
         "c:v": "copy",
         "c:a": "aac",
-        "b:a": "128k" if sound.channels == 1 else "192k",
+        "b:a": "128k" if channels == 1 else "192k",
         "flags:a": "+bitexact",
         "movflags": "+faststart",
         "video_track_timescale": FPS * TICKS_PER_FRAME,
         "threads": 1,
     }
-    run_ffmpeg(ffmpeg.output(video, audio, file_url(part), **output).get_args(), timeout_s=timeout_s)
+    run_ffmpeg(ffmpeg.output(video, audio, file_url(part), **output).get_args(), timeout_s=timeout_s, feed=feed)
 
 
 def _check_length(part: Path, frames: int) -> None:

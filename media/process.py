@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import select
 import signal
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +69,62 @@ def _limit(pid: int, limits: ProcessLimits) -> None:
             _, hard = resource.prlimit(pid, which)
             bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.prlimit(pid, which, (bound, bound))
+
+
+class Inlet:
+    """What a child reads from its input, written without ever waiting for longer than is allowed."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        self._pipe = process.stdin
+        os.set_blocking(self._pipe.fileno(), False)
+        self._poll = select.poll()
+        self._poll.register(self._pipe, select.POLLOUT)
+
+    def write(self, data: bytes | memoryview, *, timeout_s: float) -> None:
+        """Hand all of it over; blocks while the child is busy.
+
+        Raises:
+            TimeoutError: the child took nothing for too long.
+            BrokenPipeError: the child reads no more.
+        """
+        rest = memoryview(data).cast("B")
+        deadline = time.monotonic() + timeout_s
+        while rest:
+            if not self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise TimeoutError
+            with contextlib.suppress(BlockingIOError):
+                rest = rest[os.write(self._pipe.fileno(), rest) :]
+
+    def close(self) -> None:
+        """Say that this was all."""
+        self._pipe.close()
+
+
+def wait(process: subprocess.Popen[bytes], timeout_s: float) -> int:
+    """As `Popen.wait`, but told of the child's end where that one looks again every 50 ms.
+
+    Raises:
+        subprocess.TimeoutExpired: it has not ended; it lives on.
+    """
+    if process.returncode is None and sys.platform == "linux":
+        # An old kernel, or a sandbox, may not have it.
+        with contextlib.suppress(OSError), _ended(process.pid) as ended:
+            ended.poll(max(0.0, timeout_s) * 1000)
+            timeout_s = 0.0
+    return process.wait(timeout_s)
+
+
+@contextmanager
+def _ended(pid: int) -> Iterator[select.poll]:
+    """Something that can be polled for the end of a child which nobody has collected yet."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        yield poll
+    finally:
+        os.close(descriptor)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

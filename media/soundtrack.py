@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ _LOUDNESS_RANGE_LU = 20
 
 _ANY_SIZE = 2**40
 _PORTION = 1 << 16
+_MOST_OPEN = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,20 +66,72 @@ def write_soundtrack(shots: Sequence[ShotSound], path: Path) -> Soundtrack:
         InvalidMedia: a speech does not decode, or does not have the length that it was checked with.
         Retryable: `path` cannot be written.
     """
-    channels = max((_heard_channels(shot) for shot in shots), default=1)
     try:
-        with path.open("wb") as file:
-            for shot in shots:
-                missing = shot.frames * SAMPLES_PER_PICTURE
-                for chunk in _speech(shot, channels):
-                    file.write(chunk[:missing].astype("<f4").tobytes())
-                    missing -= min(missing, len(chunk))
-                for length in _portions(missing):
-                    file.write(bytes(4 * channels * length))
+        with heard(shots) as sound, path.open("wb") as file:
+            file.writelines(sound.portions())
     except OSError as error:
         raise unwritable(path, error) from error
-    samples = sum(shot.frames for shot in shots) * SAMPLES_PER_PICTURE
-    return Soundtrack(path=path, channels=channels, samples=samples)
+    return Soundtrack(path=path, channels=sound.channels, samples=sound.samples)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What is heard over shots that follow each other, to be decoded once."""
+
+    shots: Sequence[ShotSound]
+    channels: int
+    """Two as soon as one speech has two, else one."""
+    opened: Mapping[int, Sound]
+    """The speeches that stand open, by their shots' numbers."""
+
+    @property
+    def samples(self) -> int:
+        """Per channel, at 48 kHz."""
+        return sum(shot.frames for shot in self.shots) * SAMPLES_PER_PICTURE
+
+    def portions(self) -> Iterator[bytes]:
+        """The bytes of a `Soundtrack` as they are decoded.
+
+        Raises:
+            InvalidMedia: a speech does not decode, or does not have the length that it was checked with.
+        """
+        for number, shot in enumerate(self.shots):
+            missing = shot.frames * SAMPLES_PER_PICTURE
+            for chunk in self._speech(number, shot):
+                yield chunk[:missing].astype("<f4", copy=False).tobytes()
+                missing -= min(missing, len(chunk))
+            for length in _portions(missing):
+                yield bytes(4 * self.channels * length)
+
+    def _speech(self, number: int, shot: ShotSound) -> Iterator[Samples]:
+        """A shot's speech at 48 kHz in pieces of [samples] or [samples, 2]."""
+        if number in self.opened:
+            yield from _resampled(self.opened[number], shot, self.channels)
+        elif shot.speech is not None:
+            with open_sound(shot.speech, max_bytes=_ANY_SIZE) as sound:
+                yield from _resampled(sound, shot, self.channels)
+
+
+@contextmanager
+def heard(shots: Sequence[ShotSound]) -> Iterator[Heard]:
+    """Look at every speech; those of the first shots stay open, so that they are not opened twice.
+
+    Raises:
+        InvalidMedia: a speech does not open.
+    """
+    channels = 1
+    opened: dict[int, Sound] = {}
+    with ExitStack() as stack:
+        for number, shot in enumerate(shots):
+            if shot.speech is None:
+                continue
+            with ExitStack() as passing:
+                keeper = stack if len(opened) < _MOST_OPEN else passing
+                sound = keeper.enter_context(open_sound(shot.speech, max_bytes=_ANY_SIZE))
+                channels = max(channels, min(sound.channels, 2))
+                if keeper is stack:
+                    opened[number] = sound
+        yield Heard(shots=shots, channels=channels, opened=opened)
 
 
 def level(sound: Soundtrack, path: Path, lufs: float, *, timeout_s: float) -> tuple[Soundtrack, float | None]:
@@ -93,7 +147,7 @@ def level(sound: Soundtrack, path: Path, lufs: float, *, timeout_s: float) -> tu
         # One channel will be heard from two loudspeakers.
         target["dual_mono"] = "true"
     said = run_ffmpeg(
-        raw_input(sound).filter("loudnorm", **target, print_format="json").output("-", f="null").get_args(),
+        _raw_file(sound).filter("loudnorm", **target, print_format="json").output("-", f="null").get_args(),
         timeout_s=timeout_s,
         loglevel="info",
     )
@@ -109,7 +163,7 @@ def level(sound: Soundtrack, path: Path, lufs: float, *, timeout_s: float) -> tu
         "linear": "true",
     }
     levelled = (
-        raw_input(sound)
+        _raw_file(sound)
         .filter("loudnorm", **target, **second)
         # Where one gain cannot reach the target, loudnorm works at 192 kHz.
         .filter("aresample", SOUND_RATE)
@@ -121,28 +175,17 @@ def level(sound: Soundtrack, path: Path, lufs: float, *, timeout_s: float) -> tu
     return Soundtrack(path=path, channels=sound.channels, samples=sound.samples), first["input_i"]
 
 
-def _heard_channels(shot: ShotSound) -> int:
-    if shot.speech is None:
-        return 1
-    with open_sound(shot.speech, max_bytes=_ANY_SIZE) as sound:
-        return min(sound.channels, 2)
+def _resampled(sound: Sound, shot: ShotSound, channels: int) -> Iterator[Samples]:
+    resampler = Resampler(sound.sample_rate, SOUND_RATE, channels)
+    count = 0
+    for chunk in sound.chunks():
+        count += len(chunk)
+        yield resampler.feed(_mixed(chunk, channels))
+    yield resampler.end()
+    _check_length(sound, count, shot)
 
 
-def _speech(shot: ShotSound, channels: int) -> Iterator[Samples]:
-    """The shot's speech at 48 kHz in pieces of [samples] or [samples, 2]."""
-    if shot.speech is None:
-        return
-    with open_sound(shot.speech, max_bytes=_ANY_SIZE) as sound:
-        resampler = Resampler(sound.sample_rate, SOUND_RATE, channels)
-        count = 0
-        for chunk in sound.chunks():
-            count += len(chunk)
-            yield resampler.feed(_heard(chunk, channels))
-        yield resampler.end()
-        _check_length(sound, count, shot)
-
-
-def _heard(chunk: Samples, channels: int) -> Samples:
+def _mixed(chunk: Samples, channels: int) -> Samples:
     """One or two channels of any number; more than two are mixed, because nobody says which one is the voice."""
     if channels == 1:
         return chunk[:, 0]
@@ -171,9 +214,13 @@ def _portions(samples: int) -> Iterator[int]:
         samples -= _PORTION
 
 
-def raw_input(sound: Soundtrack) -> Any:
-    """The soundtrack as an input node of ffmpeg-python."""
-    return ffmpeg.input(file_url(sound.path), ar=SOUND_RATE, ac=sound.channels, **guarded("f32le"))
+def raw_input(url: str, channels: int) -> Any:
+    """Raw sound as an input node of ffmpeg-python."""
+    return ffmpeg.input(url, ar=SOUND_RATE, ac=channels, **guarded("f32le"))
+
+
+def _raw_file(sound: Soundtrack) -> Any:
+    return raw_input(file_url(sound.path), sound.channels)
 
 
 def _measured(said: str) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -116,3 +117,49 @@ def test_a_child_cannot_burn_processor_time(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(FfmpegFailed, match="killed by signal"):
         run_ffmpeg([], timeout_s=60, limits=ProcessLimits(cpu_s=1))
     assert time.monotonic() - began < 30
+
+
+PORTION = bytes(1 << 20)
+
+
+def test_what_is_fed_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All portions, in order, however large, and then the end."""
+    out = tmp_path / "out"
+    monkeypatch.setenv("CALLSHEET_FFMPEG", str(fake(tmp_path / "ffmpeg", f"cat > {out}")))
+    portions = [b"first", PORTION, b"", b"last"]
+    run_ffmpeg([], timeout_s=30, feed=iter(portions))
+    assert out.read_bytes() == b"".join(portions)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exit 0", "before it had read everything"),
+        ("echo no >&2; exit 3", "ended with 3: no"),
+        ("exec sleep 600", "did not end within 1 s"),
+        ("head -c 100000 > /dev/null; exec 0<&-; exec sleep 600", "did not end within 1 s"),
+    ],
+)
+def test_a_child_that_does_not_read_all_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    """Whether it ends well, badly or not at all: what it made of half its input is not taken."""
+    monkeypatch.setenv("CALLSHEET_FFMPEG", str(fake(tmp_path / "ffmpeg", script)))
+    with pytest.raises(FfmpegFailed, match=said):
+        run_ffmpeg([], timeout_s=1 if "600" in script else 30, feed=iter([PORTION, PORTION]))
+
+
+def test_a_feed_that_breaks_off_leaves_no_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error in what is fed comes out as it is, and the child is gone."""
+    pid = tmp_path / "pid"
+    monkeypatch.setenv("CALLSHEET_FFMPEG", str(fake(tmp_path / "ffmpeg", f"echo $$ > {pid}; cat > /dev/null")))
+
+    def broken() -> Iterator[bytes]:
+        yield PORTION
+        while not (pid.exists() and pid.read_text()):
+            time.sleep(0.01)
+        raise ValueError("spoilt")
+
+    with pytest.raises(ValueError, match="spoilt"):
+        run_ffmpeg([], timeout_s=30, feed=broken())
+    assert gone(int(pid.read_text()))
