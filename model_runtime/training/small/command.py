@@ -30,6 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=2, help="that draw and encode side by side")
     parser.add_argument("--save-every", type=int, default=250)
     parser.add_argument("--sample-every", type=int, default=0, help="steps between sheets of samples; 0 draws none")
+    parser.add_argument("--precision", choices=("no", "bf16"), default="bf16", help="of the stages' matrix products")
     parser.add_argument(
         "--repair", action="store_true", help="compare every shard with its digest; make bad ones again"
     )
