@@ -18,6 +18,7 @@ from model_runtime.humo.vae import build_vae
 from model_runtime.humo.weights.layout import find_model
 from model_runtime.humo.weights.lockfile import check_digests, read_lock
 from model_runtime.humo.whisper import SpeechEncoder, log_mel
+from model_runtime.training.__main__ import main
 from model_runtime.training.autoencoder.publishing import VAE, publish
 from model_runtime.training.autoencoder.start import begin
 from model_runtime.training.cache import drawn as drawn_module
@@ -131,6 +132,12 @@ def test_a_whole_training_goes_on_and_ends_in_weights(work: pieces.Work) -> None
     other = pieces.Work(**{**vars(work), "plan": Plan(steps=work.plan.steps, clips=4, footage=1, seed=1)})
     with pytest.raises(Refused, match="seed 0"):
         pieces.train(other, _never)
+
+
+def test_the_command_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every option reaches the training; nothing to package is an error with what to do."""
+    assert main(["small", "--out", str(tmp_path), "--minutes", "1", "--package"]) == 2
+    assert "holds no finished stage" in capsys.readouterr().err
 
 
 def test_the_spec_is_of_the_same_widths() -> None:
