@@ -64,7 +64,7 @@ class FootageFacts:
     """On the 25-fps grid."""
     width: int
     height: int
-    """As it is shown: turned, pixels made square."""
+    """Of its pictures before they are turned, pixels made square."""
     changes: tuple[float, ...]
     """[frames - 1]: mean change of luma from each frame to the next, of full scale, at 32x18."""
     has_sound: bool
@@ -253,19 +253,11 @@ def _on_grid(container: InputContainer, stream: VideoStream, name: str, *, first
     if not base:
         _unreadable(name, "it has no time base")
     begin = (stream.start_time or 0) * base
-    if first:
-        # To the key frame before it; one tick early, because a frame's time may be rounded.
-        try:
-            container.seek(int((begin + Fraction(max(0, first - 1), FPS)) / base), stream=stream, backward=True)
-        except _ERRORS as error:
-            _unreadable(name, f"it cannot be sought: {_words(error)}")
     tick, shown, corrupt, seen = first, None, 0, 0
-    for frame in _decoded(container, stream, name):
-        if frame.pts is None:
-            continue
+    for frame in _from(container, stream, name, begin + Fraction(first, FPS)):
         seen += 1
         corrupt += bool(frame.is_corrupt)
-        at = frame.pts * base - begin
+        at = (frame.pts or 0) * base - begin
         # Half a tick of grace: 40 ms is rarely a whole number of a file's own ticks.
         while shown is not None and Fraction(tick, FPS) + Fraction(1, 2 * FPS) <= at:
             yield shown
@@ -278,6 +270,27 @@ def _on_grid(container: InputContainer, stream: VideoStream, name: str, *, first
         _unreadable(name, f"{seen} of the {claimed} frames that it announces are there")
     if shown is not None:
         yield shown
+
+
+def _from(container: InputContainer, stream: VideoStream, name: str, time: Fraction) -> Iterator[VideoFrame]:
+    """Frames from the key frame before `time` on; from the first one if the file's index leads elsewhere."""
+    base = Fraction(stream.time_base or 0)
+    start = (stream.start_time or 0) * base
+    if time <= start:
+        yield from (frame for frame in _decoded(container, stream, name) if frame.pts is not None)
+        return
+    # One tick early, because a frame's time may be rounded.
+    for target in (time - Fraction(1, FPS), start):
+        try:
+            container.seek(int(target / base), stream=stream, backward=True)
+        except _ERRORS as error:
+            _unreadable(name, f"it cannot be sought: {_words(error)}")
+        frames = (frame for frame in _decoded(container, stream, name) if frame.pts is not None)
+        first = next(frames, None)
+        if first is not None and ((first.pts or 0) * base <= time or target == start):
+            yield first
+            yield from frames
+            return
 
 
 def _covering(frame: VideoFrame, stream: VideoStream, width: int, height: int) -> Pixels:

@@ -123,7 +123,8 @@ def show(
     """What a dataset holds, and what each stage kept and dropped; with --verify, whether it is whole."""
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        steps, shards = manifest["steps"], manifest["shards"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(
             f"{folder} holds no finished dataset ({error})", fix="build it: callsheet dataset build"
         ) from error
@@ -134,9 +135,9 @@ def show(
     if as_json:
         emit_json(manifest | ({"verified": found} if check else {}))
     else:
-        _show(manifest["steps"])
-        size = sum(one["bytes"] for one in manifest["shards"])
-        say(f"{manifest['samples']} samples in {len(manifest['shards'])} shards, {size / 2**20:.1f} MiB")
+        _show(steps)
+        size = sum(one["bytes"] for one in shards)
+        say(f"{manifest['samples']} samples in {len(shards)} shards, {size / 2**20:.1f} MiB")
         for line in found["damaged"]:
             note(f"damaged: {line}")
         if found["damaged"]:
@@ -165,6 +166,9 @@ class TerminalView:
         self.progress = progress
         with progress.lock:
             steps = [(one.step, one.ended, len(one.shards), dict(one.at_work)) for one in progress.steps.values()]
+            checks = [(one.step, *one.checked) for one in progress.steps.values() if not one.shards]
+        for step, done, of in checks:
+            self._shown(f"reading {story.TITLES[step]}", done, of)
         for step, ended, total, _ in steps:
             self._shown(story.TITLES[step], ended, total)
         working = steps[-1] if steps else None

@@ -6,10 +6,12 @@ import fcntl
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -46,6 +48,7 @@ class Build:
     is_cancelled: Callable[[], bool] = lambda: False
     progress: Progress = field(default_factory=Progress)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _look_at: float = 0.0
 
     def run(self) -> Mapping[str, Any]:
         """Make what is missing, step after step; the last step's manifest.
@@ -73,8 +76,7 @@ class Build:
         with self.progress.lock:
             self.progress.steps[step] = mine
         try:
-            with self._looking():
-                found = makers[0].ask({"do": "plan", "step": step, "whole": self.whole}, lambda _done, _of: None)
+            found = makers[0].ask({"do": "plan", "step": step, "whole": self.whole}, partial(self._checked, mine))
             with self.progress.lock:
                 for one in found:
                     is_here = one["state"] == "here"
@@ -159,14 +161,15 @@ class Build:
             mine.shards[name] = state
             mine.at_work.pop(name, None)
 
-    @contextmanager
-    def _looking(self) -> Iterator[None]:
-        self._look()
-        self._obey()
-        yield
-        self._look()
+    def _checked(self, mine: StepProgress, done: int, of: int) -> None:
+        with self.progress.lock:
+            mine.checked = (done, of)
+        if time.monotonic() >= self._look_at:
+            self._look()
+            self._obey()
 
     def _look(self) -> None:
+        self._look_at = time.monotonic() + _LOOK_S
         for onlooker in self.onlookers:
             try:
                 onlooker.look(self.progress)

@@ -22,7 +22,7 @@ GRACE_S = 10.0
 _POLL_S = 0.2
 
 Tick = Callable[[int, int], None]
-_KINDS: dict[int, type[CallsheetError]] = {2: InvalidInput, 3: Refused}
+_KINDS: dict[str, type[CallsheetError]] = {one.__name__: one for one in (InvalidInput, Refused, Retryable, Permanent)}
 
 
 class MakerDied(Retryable):
@@ -101,8 +101,7 @@ class Maker:
             if "answer" in said:
                 return said["answer"]
             if "error" in said:
-                kind = _KINDS.get(said["code"], Retryable if said["kind"] == "Retryable" else Permanent)
-                raise kind(said["error"], fix=said["fix"])
+                raise _KINDS[said["kind"]](said["error"], fix=said["fix"])
             tick(said["done"], said["of"])
 
     def _line(self) -> bytes:

@@ -31,6 +31,8 @@ class StepProgress:
     step: Step
     shards: dict[str, ShardState] = field(default_factory=dict)
     """By name, in their order."""
+    checked: tuple[int, int] = (0, 0)
+    """Shards that were looked for on the disk, of."""
     damaged: int = 0
     """Found damaged, and made again."""
     at_work: dict[str, tuple[int, int]] = field(default_factory=dict)

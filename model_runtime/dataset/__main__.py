@@ -23,10 +23,12 @@ from model_runtime.dataset.shelf import unwritable
 from model_runtime.dataset.steps import Steps, refuse_empty
 from model_runtime.dataset.workshop import Workshop
 from schemas.dataset import Step, read_order
-from schemas.errors import CallsheetError
+from schemas.errors import CallsheetError, InvalidInput, Permanent, Refused, Retryable
 from storage.scratch import ScratchFolder
 
 Request = dict[str, Any]
+_KINDS = (InvalidInput, Refused, Retryable, Permanent)
+"""By what the caller will do; the flow raises the same again."""
 
 
 def main() -> int:
@@ -78,7 +80,8 @@ class _Desk:
         try:
             self._say({"answer": self._verbs[request["do"]](request)})
         except CallsheetError as error:
-            self._say({"error": error.message, "fix": error.fix, "kind": type(error).__name__, "code": error.exit_code})
+            kind = next((one.__name__ for one in _KINDS if isinstance(error, one)), _KINDS[-1].__name__)
+            self._say({"error": error.message, "fix": error.fix, "kind": kind})
 
     def _say(self, what: dict[str, Any]) -> None:
         self._answers.write(json.dumps(what).encode() + b"\n")

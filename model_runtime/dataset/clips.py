@@ -15,11 +15,12 @@ from media.sandbox import Sandbox, SandboxLimits
 from model_runtime.dataset.films import PER_FRAME, decode_sound, encode_arrays, encode_film, encode_sound
 from model_runtime.dataset.seams import Film, Pixels, Vector
 from model_runtime.dataset.shard import Sample, as_json
-from model_runtime.dataset.sources import Source, SourceFolder, grouped, sidecar_of
+from model_runtime.dataset.sources import Source, SourceFolder, grouped, is_unchanged, sidecar_of
 from model_runtime.dataset.tally import Tally
 from model_runtime.dataset.workshop import Tick, Unit, Workshop
 from model_runtime.dataset.world_clips import WorldClips
 from schemas.dataset import FolderSource, Step, WorldSource
+from schemas.errors import Retryable
 from schemas.model_spec import FPS, SPEECH_RATE
 from schemas.settings import Limits
 
@@ -27,6 +28,8 @@ VERSION = 1
 """Changes with anything that would put other bytes into a shard."""
 
 _CAPTION_CHARS = 4000
+_MEMORY = 3 * 2**30
+"""Of the process that decodes: two hours of sound at 16 kHz are held at once."""
 
 
 def units(workshop: Workshop) -> list[Unit]:
@@ -86,34 +89,41 @@ def _folder_units(workshop: Workshop, source: FolderSource) -> Iterator[Unit]:
     settings = {"scene_change": workshop.order.rules.scene_change}
     for group in grouped(folder.files(), workshop.order.per_shard):
         recipe = _recipe(workshop, settings, [one.as_list() for one in group])
-        yield Unit(recipe=recipe, samples=partial(_folder_samples, workshop, Path(source.videos), group))
+        yield Unit(recipe=recipe, samples=partial(_folder_samples, workshop, group))
 
 
-def _folder_samples(
-    workshop: Workshop, folder: Path, group: Sequence[Source], tally: Tally, tick: Tick
-) -> Iterator[Sample]:
+def _folder_samples(workshop: Workshop, group: Sequence[Source], tally: Tally, tick: Tick) -> Iterator[Sample]:
     order = workshop.order
     # Of one clip's raw frames, or the sound of the longest video.
     most = max(2**30, order.frames * order.width * order.height * 3)
-    limits = SandboxLimits(cpu_s=3600, wall_s=7200.0, file_bytes=most)
+    limits = SandboxLimits(memory_bytes=_MEMORY, cpu_s=3600, wall_s=7200.0, file_bytes=most)
     seen = set[str]()
     with Sandbox(Limits(), sandbox=limits) as sandbox:
         for done, source in enumerate(group):
             tally.came += 1
-            if source.sha256 in seen:
+            if source.sha256 and source.sha256 in seen:
                 tally.dropped["same video twice"] += 1
             else:
                 seen.add(source.sha256)
                 try:
-                    yield from _cut(workshop, sandbox, folder, source, tally)
+                    _refuse_changed(source)
+                    yield from _cut(workshop, sandbox, source, tally)
                 except BadFootage as error:
                     tally.dropped[error.reason] += 1
             tick(done + 1, len(group))
 
 
-def _cut(workshop: Workshop, sandbox: Sandbox, folder: Path, source: Source, tally: Tally) -> Iterator[Sample]:
+def _refuse_changed(source: Source) -> None:
+    """Raises BadFootage for a file that could never be read, Retryable for one that changed since it was planned."""
+    if not source.sha256:
+        raise BadFootage("unreadable", f"{source.name} cannot be read", fix="give permission to read it")
+    if not is_unchanged(source):
+        raise Retryable(f"{source.name} changed while the dataset was made", fix="run the same command again")
+
+
+def _cut(workshop: Workshop, sandbox: Sandbox, source: Source, tally: Tally) -> Iterator[Sample]:
     """The clips of one video. It may turn out to be bad half-way: then what came before is kept, and it is counted."""
-    order, path = workshop.order, folder / source.name
+    order, path = workshop.order, source.path
     facts = sandbox.survey_footage(path)
     firsts = clip_starts(facts, order.frames, order.rules.scene_change)
     tally.looked["frames left over"] += facts.frames - len(firsts) * order.frames

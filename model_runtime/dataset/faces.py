@@ -18,12 +18,12 @@ from model_runtime.dataset.films import encode_arrays, encode_picture, film_of
 from model_runtime.dataset.seams import Box, Person, Picture, Pixels, Truth, Vector
 from model_runtime.dataset.shard import Sample, as_json
 from model_runtime.dataset.shelf import Record
-from model_runtime.dataset.sources import Source, SourceFolder, grouped
+from model_runtime.dataset.sources import Source, SourceFolder, grouped, is_unchanged
 from model_runtime.dataset.tally import Tally
 from model_runtime.dataset.workshop import Tick, Unit, Workshop
 from model_runtime.dataset.world_clips import WorldClips
 from schemas.dataset import FolderSource, Step, WorldSource
-from schemas.errors import InvalidMedia
+from schemas.errors import InvalidMedia, Retryable
 from schemas.settings import Limits
 
 VERSION = 1
@@ -174,23 +174,23 @@ def _folder_units(workshop: Workshop, source: FolderSource) -> Iterator[Unit]:
     folder = SourceFolder(Path(source.pictures), PICTURES, workshop.root / ".pictures.json", "pictures")
     for group in grouped(folder.files(), workshop.order.per_shard):
         recipe = _recipe(workshop, {}, {"pictures": [[one.sha256, one.name] for one in group]})
-        yield Unit(recipe=recipe, samples=partial(_folder_samples, workshop, Path(source.pictures), group))
+        yield Unit(recipe=recipe, samples=partial(_folder_samples, workshop, group))
 
 
-def _folder_samples(
-    workshop: Workshop, folder: Path, group: Sequence[Source], tally: Tally, tick: Tick
-) -> Iterator[Sample]:
+def _folder_samples(workshop: Workshop, group: Sequence[Source], tally: Tally, tick: Tick) -> Iterator[Sample]:
     seen = set[str]()
     with Sandbox(Limits()) as sandbox:
         for done, source in enumerate(group):
-            if source.sha256 in seen:
+            if source.sha256 and source.sha256 in seen:
                 tally.came += 1
                 tally.dropped["same picture twice"] += 1
                 continue
             seen.add(source.sha256)
             try:
-                sandbox.check_picture(folder / source.name)
-                pixels = np.asarray(load_picture(folder / source.name))
+                if source.sha256 and not is_unchanged(source):
+                    raise Retryable(f"{source.name} changed while it was read", fix="run the same command again")
+                sandbox.check_picture(source.path)
+                pixels = np.asarray(load_picture(source.path))
             except InvalidMedia:
                 tally.came += 1
                 tally.dropped["unreadable picture"] += 1

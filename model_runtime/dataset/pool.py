@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from model_runtime.dataset.films import decode_arrays
 from model_runtime.dataset.seams import Vector
+from model_runtime.dataset.shard import Where, index_of, read_at
 from model_runtime.dataset.shelf import Record, Shelf
 
 
@@ -41,6 +42,8 @@ class Pool:
     """All faces of a step's shards, in memory: 4 KB each and more for those of clips."""
 
     def __init__(self, shelf: Shelf, records: Sequence[Record]) -> None:
+        self._shelf = shelf
+        self._where: dict[str, dict[str, Where]] = {}
         self.faces: list[Face] = []
         self._of_key: dict[str, list[Face]] = {}
         for record in records:
@@ -53,6 +56,14 @@ class Pool:
     def people(self, key: str) -> list[Face]:
         """Those of one clip or picture, from left to right; none if it was dropped."""
         return self._of_key.get(key, [])
+
+    def picture(self, face: Face) -> bytes:
+        """The PNG that shows somebody, out of a shard that was checked when the pool was filled."""
+        path = self._shelf.path(face.shard)
+        if face.shard not in self._where:
+            self._where[face.shard] = index_of(path)
+        where = self._where[face.shard][face.key]
+        return read_at(path, {face.file: where[face.file]})[face.file]
 
     def nearest(self, face: Face, count: int, least: float) -> list[tuple[float, Face]]:
         """The most alike of other clips and pictures, the best first, none below the cosine `least`."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model_runtime.dataset.faces import same_person
 from model_runtime.dataset.films import encode_arrays
 from model_runtime.dataset.pool import Face, Pool
-from model_runtime.dataset.shard import Sample, as_json, samples_of
+from model_runtime.dataset.shard import Sample, as_json
 from model_runtime.dataset.shelf import Record
 from model_runtime.dataset.tally import Tally
 from model_runtime.dataset.workshop import Tick, Unit, Workshop
@@ -67,7 +67,7 @@ def _samples(workshop: Workshop, record: Record, pool: Any, tally: Tally, tick: 
             tally.came += 1
             kept = [_retrieved(workshop, faces, people, person, tally.looked) for person in people]
             if all(kept):
-                yield _with_references(workshop, sample, people, kept)
+                yield _with_references(faces, sample, people, kept)
             else:
                 tally.dropped["no reference"] += 1
         tick(done + 1, record.tally.kept)
@@ -127,26 +127,16 @@ def _unlikeness(rows: NDArray[np.float32], other: NDArray[np.float32]) -> NDArra
     return np.asarray(-(rows @ other) / np.maximum(lengths, 1e-9))
 
 
-def _with_references(
-    workshop: Workshop, sample: Sample, people: list[Face], kept: list[list[tuple[float, Face]]]
-) -> Sample:
+def _with_references(pool: Pool, sample: Sample, people: list[Face], kept: list[list[tuple[float, Face]]]) -> Sample:
     files = dict(sample.files)
     said: list[dict[str, Any]] = []
     for place, found in enumerate(kept):
         for cosine, face in found:
             name = f"ref{len(said)}.png"
-            files[name] = _picture(workshop, face)
+            files[name] = pool.picture(face)
             said.append({"file": name, "person": place, "similarity": round(cosine, 4), "from": face.key})
     files["json"] = as_json({**sample.facts, "people": len(people), "references": said})
     files["faces.npz"] = encode_arrays(
         {"frames": people[0].frames, "boxes": np.stack([person.boxes for person in people])}
     )
     return Sample(key=sample.key, files=files)
-
-
-def _picture(workshop: Workshop, face: Face) -> bytes:
-    """From its shard, which the pool has checked as a whole."""
-    for sample in samples_of(workshop.shelf(Step.FACES).path(face.shard)):
-        if sample.key == face.key:
-            return sample.files[face.file]
-    raise KeyError(face.key)

@@ -131,6 +131,30 @@ def read_shard(path: Path, sha256: str) -> Iterator[Sample]:
     yield from samples_of(path)
 
 
+Where = Mapping[str, tuple[int, int]]
+"""Of a sample's files: (offset, size) in the shard."""
+
+
+def index_of(path: Path) -> dict[str, Where]:
+    """Where the files of each sample of a shard lie, by key."""
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    with tarfile.open(path, mode="r:") as tar:
+        for member in tar:
+            key, _, ending = member.name.partition(".")
+            found.setdefault(key, {})[ending] = (member.offset_data, member.size)
+    return dict(found)
+
+
+def read_at(path: Path, where: Where) -> dict[str, bytes]:
+    """Those files of a shard that has been checked."""
+    found = {}
+    with path.open("rb") as raw:
+        for ending, (offset, size) in where.items():
+            raw.seek(offset)
+            found[ending] = raw.read(size)
+    return found
+
+
 def samples_of(path: Path) -> Iterator[Sample]:
     """The samples of a shard that has been checked."""
     key, files = "", dict[str, bytes]()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from model_runtime.dataset.shelf import write_whole
@@ -19,9 +19,10 @@ class Source:
 
     sha256: str
     name: str
-    """Relative to the folder."""
+    """Relative to the folder, as text that any file can hold."""
     sidecar: str
     """SHA-256 of the text beside it, empty without one."""
+    path: Path = field(compare=False)
 
     def as_list(self) -> list[str]:
         return [self.sha256, self.name, self.sidecar]
@@ -58,10 +59,16 @@ class SourceFolder:
         known = self._remembered()
         found, sources = {}, []
         for path in paths:
-            name = path.relative_to(self.folder).as_posix()
+            # Names are bytes; those that are no text are shown as escapes.
+            name = (
+                path.relative_to(self.folder)
+                .as_posix()
+                .encode("utf-8", "surrogateescape")
+                .decode("utf-8", "backslashreplace")
+            )
             entry = self._entry(path, known.get(name))
             found[name] = entry
-            sources.append(Source(sha256=str(entry[2]), name=name, sidecar=_sidecar_digest(path)))
+            sources.append(Source(sha256=str(entry[2]), name=name, sidecar=_sidecar_digest(path), path=path))
         if found != known:
             write_whole(self._memory, json.dumps(found, sort_keys=True).encode(), self._memory.parent)
         return sorted(sources)
@@ -88,6 +95,15 @@ class SourceFolder:
         except OSError:
             # It is counted as unreadable when it is cut; until then it must not stop the others.
             return [0, 0, ""]
+
+
+def is_unchanged(source: Source) -> bool:
+    """Whether the file still holds what it held when the shards were planned."""
+    try:
+        with source.path.open("rb") as file:
+            return sha256_stream(file) == source.sha256
+    except OSError:
+        return False
 
 
 def sidecar_of(video: Path) -> Path:

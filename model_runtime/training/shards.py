@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tarfile
 import tempfile
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from PIL import Image
 
 from model_runtime.dataset.films import decode_arrays, decode_film, decode_picture, decode_sound
 from model_runtime.dataset.finished import FinishedDataset
+from model_runtime.dataset.shard import Where, index_of, read_at
 from model_runtime.dataset.speech import between
 from model_runtime.humo import audio
 from model_runtime.humo import vae as video_vae
@@ -31,10 +31,10 @@ _MOUTH = (0.28, 0.62, 0.72, 0.92)
 
 @dataclass(frozen=True, kw_only=True)
 class _Entry:
-    """Where a sample lies: (offset, size) of its files in a shard."""
+    """Where a sample lies."""
 
     shard: Path
-    files: dict[str, tuple[int, int]]
+    files: Where
     people: int
 
 
@@ -76,7 +76,7 @@ class ShardExamples:
         return self._known[index]
 
     def _encode(self, entry: _Entry) -> Example:
-        files = _read(entry)
+        files = read_at(entry.shard, entry.files)
         facts = json.loads(files["json"])
         with tempfile.TemporaryDirectory(prefix="shard-") as scratch:
             frames = decode_film(files["mp4"], Path(scratch))
@@ -101,32 +101,16 @@ class ShardExamples:
 
 def _entries(shard: Path) -> list[_Entry]:
     """The samples of a shard that has been checked; only their JSON is read."""
-    found: list[_Entry] = []
-    files: dict[str, dict[str, tuple[int, int]]] = {}
-    with tarfile.open(shard) as tar:
-        for member in tar:
-            key, _, ending = member.name.partition(".")
-            files.setdefault(key, {})[ending] = (member.offset_data, member.size)
-    with shard.open("rb") as raw:
-        for key, where in files.items():
-            missing = {"json", "mp4", "flac", "ref0.png"} - where.keys()
-            if missing:
-                raise InvalidInput(
-                    f"sample {key} of {shard.name} has no {', '.join(sorted(missing))}",
-                    fix="train from a dataset that went through all three stages",
-                )
-            raw.seek(where["json"][0])
-            people = int(json.loads(raw.read(where["json"][1]))["people"])
-            found.append(_Entry(shard=shard, files=where, people=people))
-    return found
-
-
-def _read(entry: _Entry) -> dict[str, bytes]:
-    found = {}
-    with entry.shard.open("rb") as raw:
-        for name, (offset, size) in entry.files.items():
-            raw.seek(offset)
-            found[name] = raw.read(size)
+    found = []
+    for key, where in index_of(shard).items():
+        missing = {"json", "mp4", "flac", "ref0.png"} - where.keys()
+        if missing:
+            raise InvalidInput(
+                f"sample {key} of {shard.name} has no {', '.join(sorted(missing))}",
+                fix="train from a dataset that went through all three stages",
+            )
+        facts = json.loads(read_at(shard, {"json": where["json"]})["json"])
+        found.append(_Entry(shard=shard, files=where, people=int(facts["people"])))
     return found
 
 
