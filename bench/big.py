@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.databases import Databases
 from bench.figure import Size
+from bench.progress import say
 from bench.sheets import sheet, submission
 from schemas.states import CampaignState
 from storage.ledger.open import open_ledger
@@ -36,6 +37,7 @@ class BigCampaigns:
         return self._made[databases.name]
 
     def _make(self, databases: Databases) -> Campaign:
+        say(f"making a campaign of {self._rows:,} rows on {databases.name}")
         url = databases.new()
         with closing(open_ledger(url, options=LedgerOptions(), create=True)) as ledger:
             campaign_id = ledger.submit(submission(sheet(self._rows))).campaign_id

@@ -50,8 +50,9 @@ AMOUNTS = {
 }
 
 
-def run(bench: Bench) -> list[Figure]:
-    return [_measure(databases, AMOUNTS[bench.size]) for databases in bench.databases]
+def run(bench: Bench) -> Iterator[Figure]:
+    for databases in bench.databases:
+        yield _measure(databases, AMOUNTS[bench.size])
 
 
 def _measure(databases: Databases, amount: Amount) -> Figure:
@@ -63,6 +64,7 @@ def _measure(databases: Databases, amount: Amount) -> Figure:
     recording = _record(databases.copy(origin), blocks=blocks, jobs=amount.jobs_per_block)
     with closing(_open(databases.copy(origin))) as ledger, _raw(databases.copy(origin)) as send:
         pairs = alternate(
+            f"claim_complete.{databases.name}",
             lambda _: _complete_some(ledger, amount.jobs_per_block),
             lambda number: _send_all(send, recording[number + 1]),
             pairs=amount.pairs,

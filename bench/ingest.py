@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -22,19 +23,23 @@ ROWS = {Size.FULL: (10_000, 100_000), Size.QUICK: (5_000,), Size.TINY: (50,)}
 PAIRS = {10_000: 3, 100_000: 2}
 
 
-def run(bench: Bench) -> list[Figure]:
-    return [
-        figure for rows in ROWS[bench.size] for databases in bench.databases for figure in _measure(databases, rows)
-    ]
+def run(bench: Bench) -> Iterator[Figure]:
+    for rows in ROWS[bench.size]:
+        for databases in bench.databases:
+            yield from _measure(databases, rows)
 
 
 def _measure(databases: Databases, rows: int) -> list[Figure]:
     data = sheet(rows)
     records = _records(databases, data)
+    name = f"{databases.name}.{rows}"
     pairs = alternate(
-        lambda _: _ingest(databases.new(), data), lambda _: _insert(databases.new(), records), pairs=PAIRS.get(rows, 1)
+        f"ingest.{name}",
+        lambda _: _ingest(databases.new(), data),
+        lambda _: _insert(databases.new(), records),
+        pairs=PAIRS.get(rows, 1),
     )
-    return _figures(f"{databases.name}.{rows}", pairs, rows)
+    return _figures(name, pairs, rows)
 
 
 def _figures(name: str, pairs: Pairs, rows: int) -> list[Figure]:

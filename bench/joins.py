@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,16 +42,18 @@ VIDEOS = {
 }
 
 
-def run(bench: Bench) -> list[Figure]:
-    return [_measure(bench.folder / f"join-{video.name}", video, pairs) for video, pairs in VIDEOS[bench.size]]
+def run(bench: Bench) -> Iterator[Figure]:
+    for video, pairs in VIDEOS[bench.size]:
+        yield _measure(bench.folder / f"join-{video.name}", video, pairs)
 
 
 def _measure(folder: Path, video: Video, pairs: int) -> Figure:
     folder.mkdir()
     take = _make_take(folder, video)
-    found = alternate(lambda _: _join(take, video, folder), lambda _: _copy(take, folder), pairs=pairs)
+    name = f"join.{video.name}"
+    found = alternate(name, lambda _: _join(take, video, folder), lambda _: _copy(take, folder), pairs=pairs)
     return Figure(
-        name=f"join.{video.name}",
+        name=name,
         value=found.slowdown,
         unit="times the wall time of one ffmpeg command",
         target=at_most(1.3),

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
 
+from bench.progress import say
+
 
 @dataclass
 class Sample:
@@ -80,12 +82,14 @@ class Pairs:
         return median(sample.cpu_s for sample in self.bare)
 
 
-def alternate(ours: Act, bare: Act, *, pairs: int) -> Pairs:
+def alternate(name: str, ours: Act, bare: Act, *, pairs: int) -> Pairs:
     """A B A B ...; the first pair warms caches up and is measured once more."""
+    say(f"{name}: warming up")
     for act in (ours, bare):
         act(-1)
     found = Pairs()
     for number in range(pairs):
+        say(f"{name}: pair {number + 1} of {pairs}")
         found.ours.append(ours(number))
         found.bare.append(bare(number))
     return found

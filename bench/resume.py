@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from statistics import median
@@ -17,6 +18,7 @@ import psutil
 from bench.bench import Bench
 from bench.databases import SqliteFiles
 from bench.figure import Figure, Size, at_most
+from bench.progress import say
 from bench.sheets import file_of
 from schemas.settings import Settings, environment
 
@@ -37,7 +39,7 @@ render(ledger.campaign(sys.argv[2]), ledger, settings, workers=1, observers=())
 """What the flow run of a campaign does, in a process of its own, as a Prefect worker starts it."""
 
 
-def run(bench: Bench) -> list[Figure]:
+def run(bench: Bench) -> Iterator[Figure]:
     files = next(databases for databases in bench.databases if isinstance(databases, SqliteFiles))
     origin = bench.campaigns.on(files)
     home = bench.folder / "resume"
@@ -45,20 +47,19 @@ def run(bench: Bench) -> list[Figure]:
     file_of(files.copy(origin.url)).rename(home / "ledger.db")
     _until_killed(home, origin.campaign_id)
     waits = [_until_killed(home, origin.campaign_id) for _ in range(ROUNDS[bench.size])]
-    return [
-        Figure(
-            name=f"resume_s.{origin.rows}",
-            value=median(waits),
-            unit="s",
-            target=at_most(5),
-            meaning="from starting the flow again after SIGKILL of flow and worker to the first new lease",
-            parts={"slowest_s": max(waits)},
-        )
-    ]
+    yield Figure(
+        name=f"resume_s.{origin.rows}",
+        value=median(waits),
+        unit="s",
+        target=at_most(5),
+        meaning="from starting the flow again after SIGKILL of flow and worker to the first new lease",
+        parts={"slowest_s": max(waits)},
+    )
 
 
 def _until_killed(home: Path, campaign_id: str) -> float:
     """Start the flow, wait for a new lease, kill flow and worker; seconds until the lease."""
+    say("resume: waiting for the first lease")
     before = _attempts(home)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("CALLSHEET_")}
     with (home / "flow.log").open("ab") as log:

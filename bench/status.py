@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from statistics import median
 
@@ -11,6 +12,7 @@ from bench.bench import Bench
 from bench.databases import Databases
 from bench.figure import Figure, at_most
 from bench.pairs import Sample, timed
+from bench.progress import say
 from storage.ledger.open import open_ledger
 from storage.ledger.options import LedgerOptions
 from storage.ledger.protocol import Ledger
@@ -35,13 +37,15 @@ _HALF_DONE = (
 """Half of the jobs rendered with an attempt each, most of their videos published, some jobs leased or backing off."""
 
 
-def run(bench: Bench) -> list[Figure]:
-    return [_measure(bench, databases) for databases in bench.databases]
+def run(bench: Bench) -> Iterator[Figure]:
+    for databases in bench.databases:
+        yield _measure(bench, databases)
 
 
 def _measure(bench: Bench, databases: Databases) -> Figure:
     origin = bench.campaigns.on(databases)
     url = databases.copy(origin.url)
+    say(f"status of {origin.rows:,} rows on {databases.name}: rendering half of them")
     _advance(url)
     with closing(open_ledger(url, options=LedgerOptions(), create=False)) as ledger:
         samples = [_look(ledger, origin.campaign_id) for _ in range(CALLS + 1)][1:]

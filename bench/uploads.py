@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,24 +41,27 @@ OBJECTS = {
 }
 
 
-def run(bench: Bench) -> list[Figure]:
+def run(bench: Bench) -> Iterator[Figure]:
     folder = bench.folder / "buckets"
     (folder / BUCKET).mkdir(parents=True)
     with serve_rclone(folder) as server:
-        return [_measure(bench.folder, thing, server.store(), server.client) for thing in OBJECTS[bench.size]]
+        for thing in OBJECTS[bench.size]:
+            yield _measure(bench.folder, thing, server.store(), server.client)
 
 
 def _measure(folder: Path, thing: Object, store: ObjectStore, client: Minio) -> Figure:
     path = folder / f"upload-{thing.name}"
     path.write_bytes(random.Random(3).randbytes(thing.size))
     times = range(thing.per_sample)
+    name = f"upload.{thing.name}"
     found = alternate(
+        name,
         lambda number: _ours(store, path, [f"clips/{number + 1}-{n}.mp4" for n in times]),
         lambda number: _bare(client, path, [f"bare/{number + 1}-{n}.mp4" for n in times]),
         pairs=thing.pairs,
     )
     return Figure(
-        name=f"upload.{thing.name}",
+        name=name,
         value=1 / found.slowdown,
         unit="of the speed of the bare client",
         target=at_least(0.9),

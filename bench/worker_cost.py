@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,6 +19,7 @@ import psutil
 
 from bench.bench import Bench
 from bench.figure import Figure, Size, at_most
+from bench.progress import say
 from media.encode import ClipEncoder
 from media.output_gate import check_clip
 from schemas.job import RenderJob, RenderRequest
@@ -40,7 +42,7 @@ AMOUNTS = {
 }
 
 
-def run(bench: Bench) -> list[Figure]:
+def run(bench: Bench) -> Iterator[Figure]:
     amount = AMOUNTS[bench.size]
     home = Installation(bench.folder / "worker")
     try:
@@ -48,21 +50,20 @@ def run(bench: Bench) -> list[Figure]:
         _render_some(home, worker, "warm", 2)
         whole, alone = [], []
         for number in range(amount.rounds):
+            say(f"worker: round {number + 1} of {amount.rounds}")
             whole.append(_render_some(home, worker, f"round {number}", amount.clips) / amount.clips)
             alone.append(_encode_some(bench.folder, amount.clips) / amount.clips)
     finally:
         home.close()
     beyond = median(w - a for w, a in zip(whole, alone, strict=True))
-    return [
-        Figure(
-            name="worker.cpu_ms_per_clip",
-            value=1e3 * beyond,
-            unit="ms of processor time",
-            target=at_most(10),
-            meaning="a supervisor's own processor time per clip, beyond ffmpeg, frames and output checks",
-            parts={"supervisor_ms": 1e3 * median(whole), "encode_and_check_alone_ms": 1e3 * median(alone)},
-        )
-    ]
+    yield Figure(
+        name="worker.cpu_ms_per_clip",
+        value=1e3 * beyond,
+        unit="ms of processor time",
+        target=at_most(10),
+        meaning="a supervisor's own processor time per clip, beyond ffmpeg, frames and output checks",
+        parts={"supervisor_ms": 1e3 * median(whole), "encode_and_check_alone_ms": 1e3 * median(alone)},
+    )
 
 
 def _render_some(home: Installation, worker: Worker, name: str, clips: int) -> float:
