@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from schemas.errors import InvalidInput
 
 SHARD = 128
 """Clips per shard."""
+
+_LOOK_EVERY_S = 1.0
 
 Tensors = dict[str, Tensor]
 Make = Callable[[int], Tensors]
@@ -135,7 +139,8 @@ def make_shards(shards: Shards, count: int, make: Make, *, processes: int = 1, o
                 on_shard(done, count)
         return
     # spawned: torch's threads do not survive a fork
-    with ProcessPoolExecutor(min(processes, len(missing)), mp_context=get_context("spawn")) as pool:
+    how_many, spawn = min(processes, len(missing)), get_context("spawn")
+    with ProcessPoolExecutor(how_many, mp_context=spawn, initializer=_follow, initargs=(os.getpid(),)) as pool:
         waiting = [pool.submit(_one, shards, number, make) for number in missing]
         try:
             for future in as_completed(waiting):
@@ -146,6 +151,17 @@ def make_shards(shards: Shards, count: int, make: Make, *, processes: int = 1, o
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _follow(parent: int) -> None:
+    """End soon after the parent, however it ended: a killed one tells nobody."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_EVERY_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _one(shards: Shards, number: int, make: Make) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +26,7 @@ from tests.support.shards import numbers
 from tests.support.training import TINY_WORLD, Clips
 
 _CLIPS = 4
+_PATIENCE_S = 120.0
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +67,33 @@ def test_what_a_dying_run_left_does_not_count(tmp_path: Path) -> None:
     assert not shards.has(1)
     make_shards(shards, 2, numbers)
     assert [int(shards.read(number)["number"][0]) for number in range(2)] == [0, 1]
+
+
+def test_a_killed_run_leaves_no_process(tmp_path: Path) -> None:
+    """Those that make shards end by themselves after the one that they work for was killed."""
+    child = subprocess.Popen([sys.executable, "-m", "tests.support.shards", str(tmp_path)], stderr=subprocess.DEVNULL)
+    try:
+        _until(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
+    finally:
+        child.kill()
+        child.wait()
+    workers = [int(path.read_text()) for path in tmp_path.glob("*.pid")]
+    _until(lambda: not any(_works(worker) for worker in workers))
+
+
+def _works(process: int) -> bool:
+    try:
+        # What follows the name is the state; nobody may have collected a dead one.
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_changed_byte_is_found(tmp_path: Path) -> None:
