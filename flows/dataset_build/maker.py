@@ -129,7 +129,11 @@ class Maker:
         except subprocess.TimeoutExpired:
             code = 0
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        return MakerDied(f"the process that makes shards {how}", fix=f"read {self._log}; run the same command again")
+        said = _last_line(self._log)
+        return MakerDied(
+            f"the process that makes shards {how}; it said: {said or 'nothing'}",
+            fix=f"read {self._log}; run the same command again",
+        )
 
     def close(self) -> None:
         """End the process; what it was making is not there afterwards, and nothing half-made either."""
@@ -148,3 +152,11 @@ class Maker:
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""

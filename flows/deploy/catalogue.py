@@ -111,4 +111,11 @@ def catalogue(settings: Settings) -> tuple[Deployed, ...]:
                 Every(cron=NIGHTLY, timezone=zone, parameters={"orphans": True}, slug="nightly"),
             ),
         ),
+        Deployed(
+            flow="build-dataset",
+            entrypoint="flows.dataset.build_dataset",
+            description="Make what is missing of a training set; it runs where model_runtime is installed.",
+            tags=("callsheet", "training"),
+            limit=1,
+        ),
     )
