@@ -26,7 +26,7 @@ from schemas.errors import InvalidInput, Refused
 OnSample = Callable[[Trainee, int], None]
 """Told the trainee, with the averaged weights in place, and the finished steps: draws a sheet, say."""
 
-_MAY_CHANGE = frozenset({"steps", "learning_rate", "save_every", "sample_every", "keep"})
+_MAY_CHANGE = frozenset({"steps", "warmup", "learning_rate", "save_every", "sample_every", "keep"})
 """More or fewer steps than were planned: rate and task mix follow the new plan from there on."""
 
 

@@ -39,6 +39,7 @@ MODEL = "humo-small"
 _PIECES = ("autoencoder", "latents", *Stage, "package")
 _CHANNELS = "channels.json"
 """How much each latent channel counts."""
+_WARMUP = 100
 _LOOKED_AT = 4
 """Clips that the channels' weights are measured on."""
 
@@ -220,6 +221,7 @@ def _stage(work: Work, diary: Diary, stage: Stage, before: Stage | None, stoppin
             steps=steps,
             seed=plan.seed,
             learning_rate=plan.learning_rate,
+            warmup=min(_WARMUP, steps // 10),
             save_every=work.save_every,
             sample_every=work.sample_every,
         ),
