@@ -52,7 +52,8 @@ def build_dataset(
         jobs: Processes that make shards side by side
         whole: Read every shard that is there before it is believed
     """
-    settings, wanted = settings_now(), read_order(order)
+    settings = settings_now()
+    wanted = read_order({"weights": str(Path(settings.weights).resolve() / "dataset"), **order})
     logger = get_run_logger()
     try:
         with DatasetView(wanted, out, settings) as view:

@@ -47,9 +47,22 @@ def team_of(order: DatasetOrder) -> Team:
     """One adapter for each seam; loads no weights yet.
 
     Raises:
-        InvalidInput: there is none of that name, or a package or weights of it are missing.
+        InvalidInput: naming every adapter that there is not, and every package and file that one lacks.
     """
-    return Team(**{seam: _adapter(seam, name, order) for seam, name in order.adapters.model_dump().items()})
+    found, faults = {}, []
+    for seam, name in order.adapters.model_dump().items():
+        try:
+            found[seam] = _adapter(seam, name, order)
+        except InvalidInput as error:
+            faults.append(error)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise InvalidInput(
+            "these adapters cannot be used:\n  " + "\n  ".join(fault.message for fault in faults),
+            fix="\n  ".join(dict.fromkeys(fault.fix for fault in faults)),
+        )
+    return Team(**found)
 
 
 def _adapter(seam: str, name: str, order: DatasetOrder) -> Any:

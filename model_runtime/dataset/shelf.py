@@ -6,6 +6,7 @@ nothing half-made, and who comes after it makes only what is missing.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from media.full_disk import is_out_of_disk
 from model_runtime.dataset.shard import DamagedShard, Sample, as_json, check_shard, read_shard, write_shard
 from model_runtime.dataset.tally import Tally
 from schemas.dataset import Step
@@ -124,6 +126,11 @@ class Shelf:
             write_whole(self._record_path(name), as_json(record.as_dict()), scratch)
         except OSError as error:
             raise unwritable(self.folder, error) from error
+        except Retryable as error:
+            # As an encoder or the decoding child met it.
+            if is_out_of_disk(error):
+                raise unwritable(self.folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) from error
+            raise
         finally:
             part.unlink(missing_ok=True)
         return record
