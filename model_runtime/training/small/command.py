@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace, stopping: Stopping) -> int:
         precision=arguments.precision,
     )
     if arguments.package:
-        package(work.beginning, work.out, work.weights, facts=pieces.facts(work))
+        package(work.beginning, work.out, work.weights, facts=pieces.facts(work), vae=work.vae)
     elif not pieces.train(work, stopping):
         sys.stderr.write("stopped; run the same command again to go on\n")
         return _INTERRUPTED

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from model_runtime.humo.text import published_name
+from model_runtime.humo.weights.checkpoint import shown
 from model_runtime.humo.weights.layout import find_model
 from model_runtime.humo.weights.verify import verify_tensors
 from model_runtime.training.checkpoints import Checkpoints
@@ -27,9 +28,13 @@ LARGEST = 15_000_000
 """Bytes of all files together."""
 FACTS = "training.json"
 """Beside the weights, not locked: how they came about."""
+_TO_LATENTS = ("encoder.", "conv1.")
+"""Published names of what a clip goes through on its way to latents."""
 
 
-def package(beginning: Path, out: Path, weights: Path, *, facts: Mapping[str, Any]) -> WeightsLock:
+def package(
+    beginning: Path, out: Path, weights: Path, *, facts: Mapping[str, Any], vae: Path | None = None
+) -> WeightsLock:
     """Write the averaged weights of the latest stage that there is, finished or not, with all that they need.
 
     Args:
@@ -37,9 +42,11 @@ def package(beginning: Path, out: Path, weights: Path, *, facts: Mapping[str, An
         out: the training's folder, with one folder per stage.
         weights: weights folder to write; an earlier `humo-small` in it is replaced.
         facts: what the model card says; the stage and step of these weights are added.
+        vae: an autoencoder whose decoder was trained on since; None: as it was in the beginning.
 
     Raises:
-        InvalidInput: no stage has any weights, or they do not fit, or all is larger than it may be.
+        InvalidInput: no stage has any weights, or they do not fit, or all is larger than it may be; or the autoencoder
+            has other latents than those that were trained on.
     """
     model = find_model(MODEL)
     layout = model.layout
@@ -49,8 +56,8 @@ def package(beginning: Path, out: Path, weights: Path, *, facts: Mapping[str, An
     shutil.copytree(beginning / folder, weights / folder)
     for source, tensors in ((layout.transformer, transformer), (layout.text, text)):
         write_tensors(weights / source.local, tensors, dtype=torch.bfloat16)
-    vae = weights / layout.vae.local
-    write_tensors(vae, load_file(vae), dtype=torch.bfloat16)
+    local = weights / layout.vae.local
+    write_tensors(local, _same_latents(load_file(local), vae), dtype=torch.bfloat16)
     about = {**facts, "reached": reached}
     (weights / folder / FACTS).write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     lock = lock_folder(weights, model)
@@ -59,6 +66,25 @@ def package(beginning: Path, out: Path, weights: Path, *, facts: Mapping[str, An
     if size > LARGEST:
         raise InvalidInput(f"{MODEL} has {size} bytes, expected at most {LARGEST}")
     return lock
+
+
+def _same_latents(before: dict[str, Tensor], path: Path | None) -> dict[str, Tensor]:
+    """The autoencoder to ship: it may decode otherwise, but not encode otherwise."""
+    if path is None:
+        return before
+    found = load_file(path)
+    other = [
+        name
+        for name in before
+        if name.startswith(_TO_LATENTS)
+        and not (name in found and torch.equal(found[name], before[name].to(found[name])))
+    ]
+    if other:
+        raise InvalidInput(
+            f"{path} has other latents than the transformer was trained on: {shown(other)}",
+            fix="train its decoder alone (--decoder-only), or train the stages again on its latents",
+        )
+    return found
 
 
 def latest(out: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:

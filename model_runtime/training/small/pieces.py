@@ -130,7 +130,7 @@ def train(work: Work, stopping: Stopping) -> bool:
         if not _stage(work, diary, stage, before, stopping):
             return False
     with diary.piece("package"):
-        package(work.beginning, work.out, work.weights, facts=facts(work))
+        package(work.beginning, work.out, work.weights, facts=facts(work), vae=work.vae)
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from model_runtime.humo.config import HUMO_SMALL
 from model_runtime.humo.loaded import load_model
@@ -24,7 +26,9 @@ from model_runtime.training.autoencoder.start import begin
 from model_runtime.training.cache import drawn as drawn_module
 from model_runtime.training.cache import encoded as encoded_module
 from model_runtime.training.cache import shards as shards_module
+from model_runtime.training.publishing import TEXT_ENCODER, TRANSFORMER
 from model_runtime.training.small import pieces, plan
+from model_runtime.training.small.beginning import write_beginning
 from model_runtime.training.small.ear import build_ear, write_ear
 from model_runtime.training.small.packaging import FACTS, LARGEST, package
 from model_runtime.training.small.plan import Plan
@@ -132,6 +136,24 @@ def test_a_whole_training_goes_on_and_ends_in_weights(work: pieces.Work) -> None
     other = pieces.Work(**{**vars(work), "plan": Plan(steps=work.plan.steps, clips=4, footage=1, seed=1)})
     with pytest.raises(Refused, match="seed 0"):
         pieces.train(other, _never)
+
+
+def test_a_decoder_may_be_better_but_latents_stay(work: pieces.Work) -> None:
+    """An autoencoder is exchanged at the end where it encodes bit for bit as the one that was trained on."""
+    assert work.vae is not None
+    model, first = find_model("humo-small"), load_file(work.vae)
+    write_beginning(work.beginning, model, vae=first)
+    for name, kind in ((TRANSFORMER, model.layout.transformer), (TEXT_ENCODER, model.layout.text)):
+        (work.out / Stage.BASE).mkdir(parents=True, exist_ok=True)
+        shutil.copy(work.beginning / kind.local, work.out / Stage.BASE / name)
+    better = {name: value + 1 if name.startswith("decoder.") else value for name, value in first.items()}
+    save_file(better, work.vae)
+    package(work.beginning, work.out, work.weights, facts={}, vae=work.vae)
+    shipped = load_file(work.weights / model.layout.vae.local)
+    assert all(torch.equal(shipped[name], value) for name, value in better.items())
+    save_file({name: value + 1 for name, value in first.items()}, work.vae)
+    with pytest.raises(InvalidInput, match="has other latents"):
+        package(work.beginning, work.out, work.weights, facts={}, vae=work.vae)
 
 
 def test_the_command_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
