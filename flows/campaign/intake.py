@@ -27,6 +27,7 @@ from schemas.object_ref import ObjectRef
 from schemas.planning import RenderSetup, RowMedia, plan_rows
 from schemas.problem import RowProblem
 from schemas.settings import Settings
+from schemas.shot import Picture
 from schemas.submission import PlannedRow, Submission
 from schemas.weights import WeightsLock, lock_name
 from storage.objects import layout
@@ -217,13 +218,14 @@ def check_media(
     rows: Sequence[ManifestRow], desk: MediaDesk, executor: Executor, report: Report
 ) -> dict[int, RowMedia]:
     """Answer every distinct reference once and give each row its answers, by the row's position."""
-    questions = {question: None for row in rows for _, question in row_questions(row)}
+    asked = {row.position: row_questions(row) for row in rows}
+    questions = {question: None for own in asked.values() for _, question in own}
     answers: dict[MediaQuestion, MediaAnswer] = {}
     report("checking media", 0, len(questions))
     for question, answer in run_all(executor, checker(desk), list(questions)):
         answers[question] = answer
         report("checking media", len(answers), len(questions))
-    return {row.position: row_media(row, answers) for row in rows}
+    return {row.position: row_media(row, asked[row.position], answers) for row in rows}
 
 
 def row_questions(row: ManifestRow) -> list[tuple[str, MediaQuestion]]:
@@ -234,27 +236,34 @@ def row_questions(row: ManifestRow) -> list[tuple[str, MediaQuestion]]:
     return asked
 
 
-def row_media(row: ManifestRow, answers: Mapping[MediaQuestion, MediaAnswer]) -> RowMedia:
-    """One row's answers in its own order; problems get the row's place."""
-    found = [(column, question, answers[question]) for column, question in row_questions(row)]
-    speech = next((answer for _, _, answer in found if answer.speech), None)
-    return RowMedia(
-        images=tuple(answer.picture for _, _, answer in found if answer.picture),
-        speech=speech.speech if speech else None,
-        envelope=speech.envelope if speech else (),
-        problems=tuple(
-            RowProblem(
-                row_id=row.row_id,
-                line=row.line,
-                column=column,
-                code=answer.code,
-                message=answer.message,
-                fix=answer.fix,
+_NOTHING = MediaAnswer()
+
+
+def row_media(
+    row: ManifestRow, asked: Iterable[tuple[str, MediaQuestion]], answers: Mapping[MediaQuestion, MediaAnswer]
+) -> RowMedia:
+    """One row's answers in the order of what it asked; problems get the row's place."""
+    images: list[Picture] = []
+    problems: list[RowProblem] = []
+    heard = _NOTHING
+    for column, question in asked:
+        answer = answers[question]
+        if answer.code:
+            problems.append(
+                RowProblem(
+                    row_id=row.row_id,
+                    line=row.line,
+                    column=column,
+                    code=answer.code,
+                    message=answer.message,
+                    fix=answer.fix,
+                )
             )
-            for column, _, answer in found
-            if answer.code
-        ),
-    )
+        elif answer.picture:
+            images.append(answer.picture)
+        else:
+            heard = answer
+    return RowMedia(images=tuple(images), speech=heard.speech, envelope=heard.envelope, problems=tuple(problems))
 
 
 def store_inputs(checked: Checked, store: ObjectStore, executor: Executor, report: Report = silent) -> ManifestRef:

@@ -58,6 +58,12 @@ class _Faults(list[Fault]):
         return found
 
 
+def _integer(column: str, cells: Mapping[str, str], allowed: range, code: Code, faults: _Faults) -> int | None:
+    """Most cells of most sheets are empty: nothing is asked about them."""
+    cell = cells[column]
+    return faults.take(read_integer(column, cell, allowed, code)) if cell else None
+
+
 class RowReader:
     """Reads the records of one sheet; knows what holds for all of its rows."""
 
@@ -118,11 +124,12 @@ class RowReader:
         row_id = self._read_row_id(cell["row_id"], record.line, faults)
         faults.take(video_fault(cell["video"]))
         images = self._read_images(cell["image"], faults)
-        width = faults.take(read_integer("width", cell["width"], SIDES, Code.SIZE_INVALID))
-        height = faults.take(read_integer("height", cell["height"], SIDES, Code.SIZE_INVALID))
+        width = _integer("width", cell, SIDES, Code.SIZE_INVALID, faults)
+        height = _integer("height", cell, SIDES, Code.SIZE_INVALID, faults)
         faults.take(self.sizes.fault(cell["width"], cell["height"], width, height))
         for name in ("consent_ref", BASE):
-            faults.take(text_fault(name, cell[name]))
+            if cell[name]:
+                faults.take(text_fault(name, cell[name]))
         return ManifestRow(
             row_id=row_id,
             line=record.line,
@@ -130,18 +137,18 @@ class RowReader:
             byte_start=record.byte_start,
             byte_end=record.byte_end,
             video=cell["video"] if VIDEO.fullmatch(cell["video"]) else row_id,
-            shot_order=faults.take(read_integer("shot", cell["shot"], SHOTS, Code.SHOT_INVALID)),
+            shot_order=_integer("shot", cell, SHOTS, Code.SHOT_INVALID, faults),
             prompt=self._read_prompt(cell["prompt"], fields, faults),
             images=images,
             audio=self._read_audio(cell["audio"], faults),
             mode=self._read_mode(cell, images, faults),
-            seed=faults.take(read_integer("seed", cell["seed"], SEEDS, Code.SEED_INVALID)),
+            seed=_integer("seed", cell, SEEDS, Code.SEED_INVALID, faults),
             negative_prompt=self._read_negative_prompt(cell["negative_prompt"], fields, faults),
             width=width,
             height=height,
-            duration=self._read_duration(cell, faults),
-            priority=faults.take(read_integer("priority", cell["priority"], PRIORITIES, Code.PRIORITY_INVALID)),
-            not_before=faults.take(read_not_before(cell["not_before"])),
+            duration=self._read_duration(cell, faults) if cell["duration"] else None,
+            priority=_integer("priority", cell, PRIORITIES, Code.PRIORITY_INVALID, faults),
+            not_before=faults.take(read_not_before(cell["not_before"])) if cell["not_before"] else None,
             consent_ref=cell["consent_ref"],
             base=cell[BASE],
         )
@@ -277,7 +284,7 @@ class RowReader:
 
     def _read_duration(self, cell: Mapping[str, str], faults: _Faults) -> float | None:
         duration = faults.take(read_duration(cell["duration"], self.limits.audio_max_s))
-        if cell["duration"] and cell["audio"]:
+        if cell["audio"]:
             faults.append(
                 Fault(
                     code=Code.DURATION_WITH_AUDIO,
