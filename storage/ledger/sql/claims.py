@@ -123,8 +123,7 @@ def _claim_render(tx: Tx, worker: WorkerIdentity, ttl: float, attempt_id: str) -
         move_jobs(tx, JobState.LEASED, JobState.RENDERED, *mine, reused=True)
         settle(tx, [taken["video_id"]])
     tx.run(_VIDEO_RENDERS, its_video=taken["video_id"])
-    lease = _begin_attempt(tx, worker, LeaseKind.RENDER, taken, ttl=ttl, attempt_id=attempt_id)
-    return lease.model_copy(update={"job": to_job(taken["job"])})
+    return _begin_attempt(tx, worker, LeaseKind.RENDER, taken, ttl=ttl, attempt_id=attempt_id)
 
 
 def claim_statement(worker: WorkerIdentity) -> Prepared:
@@ -256,6 +255,7 @@ def _begin_attempt(
         worker=worker.worker,
         expires_at=tx.now + ttl,
         ttl=ttl,
+        job=to_job(taken["job"]) if render else None,
     )
     tx.insert(
         attempt,

@@ -21,6 +21,7 @@ from storage.ledger.sql.trouble import Patience
 T = TypeVar("T")
 
 _NOW = Prepared(sa.select(database_now()))
+_WRITING: dict[str, Any] = {WRITE: True}
 
 CHUNK = 500
 """Ids per IN list and rows per bulk insert: far below every driver's limit of parameters."""
@@ -46,7 +47,8 @@ class Tx:
         return [dict(zip(names, values, strict=True)) for values in answer]
 
     def first(self, statement: Executable | Prepared, **bound: Any) -> Record | None:
-        return next(iter(self.rows(statement, **bound)), None)
+        found = statement.rows(self.conn, bound) if isinstance(statement, Prepared) else self.rows(statement, **bound)
+        return found[0] if found else None
 
     def scalar(self, statement: Executable | Prepared, **bound: Any) -> Any:
         """The first value of the first record; None without one."""
@@ -89,6 +91,8 @@ class Database:
         patience: Callable[[], Patience] = Patience,
     ) -> None:
         self.engine = engine
+        # Shares the engine's connections; told once, because telling each connection costs as much as a statement.
+        self._writer = engine.execution_options(**{WRITE: True})
         self._options = options
         self._now = _NOW if now is None else Prepared(sa.select(now))
         self._patience = patience
@@ -102,7 +106,7 @@ class Database:
 
     def write(self, work: Callable[[Tx], T], *, keep: bool = True) -> T:
         """Run `work` and commit, or with `keep=False` roll everything back."""
-        return self._run(work, {WRITE: True}, keep=keep)
+        return self._run(work, _WRITING, keep=keep)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -116,11 +120,15 @@ class Database:
                 patience.after(error)
 
     def _once(self, work: Callable[[Tx], T], options: dict[str, Any], *, keep: bool) -> T:
-        with self.engine.connect() as connection:
-            conn = connection.execution_options(**options)
+        with self._connect(options) as conn:
             with conn.begin() as transaction:
                 now = next(iter(self._now.rows(conn, {})[0].values()))
                 result = work(Tx(conn=conn, now=float(now), options=self._options))
                 if not keep:
                     transaction.rollback()
             return result
+
+    def _connect(self, options: dict[str, Any]) -> Connection:
+        if options is _WRITING:
+            return self._writer.connect()
+        return self.engine.connect().execution_options(**options)
