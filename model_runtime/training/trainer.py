@@ -98,6 +98,7 @@ class Trainer:
         self._checkpoints = Checkpoints(out / "checkpoints", keep=settings.keep)
         self._watch = Watch()
         self._is_asked_to_stop = False
+        self._have_agreed_to_stop = False
         self.step = 0
         """Finished steps."""
         self._model, self._optimiser = self._accelerator.prepare(
@@ -150,6 +151,10 @@ class Trainer:
         """Ask for an end after the current step; safe in a signal handler."""
         self._is_asked_to_stop = True
 
+    @property
+    def _is_stopping(self) -> bool:
+        return self._is_asked_to_stop if self._accelerator.num_processes == 1 else self._have_agreed_to_stop
+
     def run(self, *, until: int | None = None) -> bool:
         """Train to the end or until so many steps are finished, save, and publish what is finished.
 
@@ -166,14 +171,14 @@ class Trainer:
                 stack.enter_context(Report(self._out, done=self.step, steps=self._settings.steps)) if is_first else None
             )
             try:
-                while self.step < last and not self._is_asked_to_stop:
+                while self.step < last and not self._is_stopping:
                     values = self._one()
                     if report:
                         report.step(self.step - 1, values)
                     if self.step % self._settings.save_every == 0 or self.step == last:
                         self._save(report)
                     self._sample()
-                if self._is_asked_to_stop:
+                if self._is_stopping:
                     self._save(report)
             except Diverged as error:
                 raise self._with_way_back(error) from error
@@ -197,7 +202,10 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = group["full_lr"] * part
         losses = self._model(batch.to(accelerator.device))
-        total, flow, focus = accelerator.reduce(torch.stack([loss.detach() for loss in losses]), "mean").tolist()
+        # A signal may reach one rank alone: all hear of it in the same step, or the others would wait for it for ever.
+        asked = losses.total.new_tensor(float(self._is_asked_to_stop))
+        said = torch.stack([*(loss.detach() for loss in losses), asked])
+        total, flow, focus, asked_share = accelerator.reduce(said, "mean").tolist()
         self._watch.loss(step, total)
         accelerator.backward(losses.total)
         norm = float(accelerator.clip_grad_norm_(list(self._trained.values()), settings.clip))
@@ -205,6 +213,7 @@ class Trainer:
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
         self.step += 1
+        self._have_agreed_to_stop = asked_share > 0
         self.average.update(self._trained, self.step)
         return {"loss": total, "flow": flow, "focus": focus, "gradient": norm, "rate": settings.learning_rate * part}
 
