@@ -70,7 +70,7 @@ def evaluate(
     _without_tracebacks()
     settings = settings_now()
     wanted = runs(Asked.from_json(asked), modes=modes or (), controls=controls, sweep=sweep)
-    bench = Bench(settings=settings, store=store_folder(settings), gate_clips=gate_clips)
+    bench = Bench(settings=settings, store=store_folder(settings), processes=processes, gate_clips=gate_clips)
     work = [one for run in wanted for one in shards(run, size=shard)]
     with _Progress(work) as progress:
         answers = _work(bench, work, progress, processes)
@@ -115,6 +115,7 @@ def _work(bench: Bench, work: Sequence[Shard], progress: _Progress, processes: i
                 progress.show()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            bench.stop()
             raise
     return answers
 

@@ -12,10 +12,11 @@ import typer
 from flows.cli import options as o
 from flows.cli.console import bar, emit_json, say
 from flows.cli.verb import add
-from schemas.errors import InvalidInput
+from schemas.errors import InvalidInput, Retryable
 from schemas.evaluation import Asked, Condition, Scales, Subject, Suite
 from schemas.mode import Mode
 from schemas.model_spec import find_model
+from schemas.redaction import public_address
 
 Text = Annotated[float | None, typer.Option("--text", help="Guidance scale of the text; the model's own by default.")]
 Audio = Annotated[float | None, typer.Option("--audio", help="Guidance scale of the speech.")]
@@ -64,7 +65,6 @@ def evaluate(
     as_json: o.Json = False,
 ) -> int:
     """Judge a model on clips of the procedural world: text, identity, sync, picture; again costs nothing."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
     asked = Asked(
         **_judged(model, engine, reference_frames=reference_frames, round_trip=round_trip),
         mode=mode,
@@ -76,13 +76,21 @@ def evaluate(
     settings = o.settings_from(home, weights=weights)
     swept = dict(_sweep(words) for words in sweep or ())
     out = out or Path("out/evaluation")
+    # A supervisor's SIGTERM deserves the same orderly end as Ctrl-C.
+    signal.signal(signal.SIGTERM, _as_interrupt)
     from flows.prefect_guard import refuse_open_server
-    from flows.prefect_home import use_prefect
+    from flows.prefect_home import is_reachable, prefect_api_url, use_prefect
     from flows.where import use_settings
 
     refuse_open_server(settings)
     use_settings(settings)
     use_prefect(settings)
+    url = prefect_api_url(settings)
+    if url and not is_reachable(url):
+        raise Retryable(
+            f"no Prefect server answers at {public_address(url)}",
+            fix="start it, or set CALLSHEET_PREFECT_API_URL to nothing: one is then started for the run",
+        )
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     from flows.evaluate import LOOKING_ON
     from flows.evaluate import evaluate as evaluation

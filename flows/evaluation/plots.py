@@ -10,6 +10,7 @@ from flows.evaluation.figures import Result
 from flows.evaluation.plan import SWEPT
 from flows.evaluation.table import metric_names
 from schemas.errors import InvalidInput
+from schemas.model_spec import find_model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,12 +52,17 @@ def swept_scale(result: Result, base: Result) -> str:
 
 
 def _with_scale(results: Sequence[Result], name: str) -> list[tuple[float, Result]]:
-    found = [
-        (result.asked.scales.as_json()[name], result) for result in results if swept_scale(result, results[0]) == name
-    ]
-    if found and results[0].asked.scales.as_json()[name] is not None:
-        found.append((results[0].asked.scales.as_json()[name], results[0]))
-    return sorted(found, key=lambda pair: pair[0])
+    """Runs that differ from the first in this scale alone, and the first: by the scale's value."""
+    base = results[0]
+    found = [(_scale(result, name), result) for result in results if swept_scale(result, base) == name]
+    return sorted([*found, (_scale(base, name), base)], key=lambda pair: pair[0]) if found else []
+
+
+def _scale(result: Result, name: str) -> float:
+    """A guidance scale of a run: what was asked for, or the model's own."""
+    asked = result.asked.scales.as_json()[name]
+    own: float = getattr(find_model(result.asked.model), f"guidance_{name}")
+    return own if asked is None else float(asked)
 
 
 def _canvas(width: float, height: float, columns: int = 1) -> tuple[Drawing, list[Axes]]:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
@@ -35,8 +35,16 @@ class Bench:
 
     settings: Settings
     store: Path
+    processes: int = 1
+    """That run at the same time, and share the cores."""
     gate_clips: int | None = None
     """True clips that the reader's gate is taken on; None: the reader's own number."""
+    _running: set[subprocess.Popen[str]] = field(default_factory=set)
+
+    def stop(self) -> None:
+        """End every process that runs now; what it made is kept. Any thread may call."""
+        for process in tuple(self._running):
+            _end(process)
 
     def run(self, shard: Shard, told: Told) -> ShardScores:
         """Render what is missing of the shard, then read it. What is there already is not made again.
@@ -61,13 +69,14 @@ class Bench:
             errors.open("wb") as log,
             subprocess.Popen(
                 [sys.executable, "-m", "model_runtime.evaluation", command, *words],
-                env=_environment(os.environ, self.settings),
+                env=self._environment(os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
             ) as process,
         ):
+            self._running.add(process)
             try:
                 assert process.stdout is not None
                 _follow(process.stdout, command, told)
@@ -75,9 +84,16 @@ class Bench:
             finally:
                 # A flow that is cancelled leaves nobody behind.
                 _end(process)
+                self._running.discard(process)
         if code:
             said = errors.read_text(encoding="utf-8", errors="replace").strip()
             raise _error(command, code, said)
+
+    def _environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """The settings in force, wherever they came from, and so many threads that no two wait for one core."""
+        other = {key: value for key, value in environ.items() if not key.startswith(PREFIX)}
+        threads = max(1, len(os.sched_getaffinity(0)) // self.processes)
+        return {"OMP_NUM_THREADS": str(threads)} | other | environment(self.settings)
 
 
 def _follow(lines: IO[str], command: str, told: Told) -> None:
@@ -102,9 +118,3 @@ def _error(command: str, code: int, said: str) -> InvalidInput | Permanent:
         return InvalidInput(message, fix=fix)
     last = said.splitlines()[-1] if said else "it said nothing"
     return Permanent(f"the process that should {command} clips ended with exit code {code}: {last}")
-
-
-def _environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:
-    """The settings in force, wherever they came from."""
-    other = {key: value for key, value in environ.items() if not key.startswith(PREFIX)}
-    return other | environment(settings)

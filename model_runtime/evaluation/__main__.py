@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors go to standard error and end with what to do next."""
     arguments = _parser().parse_args(argv)
     run: Callable[[argparse.Namespace], None] = arguments.run
+    # A flow that stops this deserves the same orderly end as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run(arguments)
     except CallsheetError as error:
@@ -40,8 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train-reader", help="train the reader of attributes from nothing, on one core")
     train.add_argument("--out", type=Path, default=_READER, help="where its weights go")
     train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--clips", type=int, default=4000, help="of the train split")
-    train.add_argument("--steps", type=int, default=3200)
+    train.add_argument("--clips", type=int, default=1500, help="of the train split")
+    train.add_argument("--steps", type=int, default=1500, help="on these")
+    train.add_argument("--glimpsed", type=int, default=16_000, help="more clips, of which two frames each are seen")
+    train.add_argument("--glimpsed-steps", type=int, default=3000)
     train.set_defaults(run=train_reader)
     gate = commands.add_parser("gate", help="measure the reader on true frames of the validation split")
     gate.add_argument("--size", default="64x64", metavar="WxH")
@@ -77,15 +83,29 @@ def train_reader(arguments: argparse.Namespace) -> None:
 
     # One core is what it is written for, and the sums then have one order.
     torch.set_num_threads(1)
-    reader = train(Schooling(seed=arguments.seed, clips=arguments.clips, steps=arguments.steps))
+    schooling = Schooling(
+        seed=arguments.seed,
+        clips=arguments.clips,
+        steps=arguments.steps,
+        glimpsed=arguments.glimpsed,
+        glimpsed_steps=arguments.glimpsed_steps,
+    )
+    reader = train(schooling)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     save(reader, arguments.out)
     sys.stdout.write(f"{arguments.out}: {arguments.out.stat().st_size} bytes\n")
 
 
+def _on_one_core() -> None:
+    """The reader is small: a second thread mostly waits, and on a busy machine both do."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+
+
 def show_gate(arguments: argparse.Namespace) -> None:
     from model_runtime.evaluation.judgement import gate_of
 
+    _on_one_core()
     width, cross, height = arguments.size.partition("x")
     if not (cross and width.isdigit() and height.isdigit()):
         raise InvalidInput(f"--size is {arguments.size!r}, expected WxH, as 64x64")
@@ -109,6 +129,7 @@ def render(arguments: argparse.Namespace) -> None:
 def read(arguments: argparse.Namespace) -> None:
     from model_runtime.evaluation.judgement import gate_of, judge
 
+    _on_one_core()
     asked, store = _asked(arguments), _store(arguments)
     gate = gate_of(asked.suite, arguments.reader, store, clips=arguments.gate_clips, told=lambda *_: None)
     scores = judge(asked, store, gate, arguments.reader, start=arguments.start, amount=arguments.amount, told=_tell)

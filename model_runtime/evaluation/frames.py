@@ -67,13 +67,13 @@ def make_all(asked: Asked, store: Store, *, start: int, amount: int, told: Progr
         source = open_source(asked, Path(folder))
         made = 0
         try:
-            wanted = list(recipes(asked.suite, start=start, amount=amount))
-            for done, recipe in enumerate(wanted, start=1):
+            total = min(amount, asked.suite.count - start)
+            for done, recipe in enumerate(recipes(asked.suite, start=start, amount=amount), start=1):
                 key = source.key(recipe)
                 if not store.has_frames(key):
                     store.put_frames(key, source.make(recipe))
                     made += 1
-                told(done, len(wanted))
+                told(done, total)
         finally:
             source.close()
         return made

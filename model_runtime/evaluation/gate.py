@@ -16,7 +16,6 @@ from model_runtime.evaluation.reader import Reader, Reading
 from model_runtime.evaluation.scoring import loudest_mouth, right_answers, sharing
 from model_runtime.training.world.clip import Clip
 from model_runtime.training.world.identity import Split
-from model_runtime.training.world.vocabulary import IDENTITY
 from model_runtime.training.world.world import World
 from schemas.evaluation import Gauge
 
@@ -34,21 +33,18 @@ def gauges(reader: Reader, world: World, *, clips: int, told: Progress) -> dict[
     """Measure the reader on true clips of a world that shows one person only, or two only."""
     drawn = itertools.islice(world.clips(Split.VAL), clips)
     answers: dict[str, list[float]] = {}
-    known: list[tuple[Clip, list[Reading]]] = []
     for done, clip in enumerate(drawn, start=1):
         readings = reader.read(torch.from_numpy(clip.frames), people=len(clip.recipe.identities))
-        for name, found in _answers(readings, clip):
+        for name, found in _answers(world, readings, clip):
             answers.setdefault(name, []).append(found)
-        known.append((clip, readings))
         told(done, clips)
-    measured = {name: _gauge(name, found) for name, found in answers.items()}
-    judged = {name for name in IDENTITY if name in measured and measured[name].is_passed}
-    return measured | {"of 20": _gauge("of 20", _recognised(world, known, judged))}
+    return {name: _gauge(name, found) for name, found in answers.items()}
 
 
-def _answers(readings: list[Reading], clip: Clip) -> Iterator[tuple[str, float]]:
+def _answers(world: World, readings: list[Reading], clip: Clip) -> Iterator[tuple[str, float]]:
     for place, reading in enumerate(sharing(readings)):
         yield from right_answers(reading, clip, place).items()
+        yield "of 20", is_recognised(world, reading, clip, place)
     speaker = clip.recipe.scene.speaker
     for track in TRACKS:
         r = sync.correlation(np.asarray(getattr(readings[speaker], track)), getattr(clip.speech, track))
@@ -60,11 +56,3 @@ def _answers(readings: list[Reading], clip: Clip) -> Iterator[tuple[str, float]]
 
 def _gauge(name: str, found: list[float]) -> Gauge:
     return Gauge(needed=NEEDED[name], reached=float(np.mean(found)), clips=len(found))
-
-
-def _recognised(world: World, known: list[tuple[Clip, list[Reading]]], judged: set[str]) -> list[float]:
-    return [
-        float(is_recognised(world, reading, clip, place, judged))
-        for clip, readings in known
-        for place, reading in enumerate(readings)
-    ]

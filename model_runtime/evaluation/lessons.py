@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,10 +13,12 @@ from torch import Tensor
 from model_runtime.evaluation.attributes import EVERY, OF_THE_SCENE, alike, index_of
 from model_runtime.evaluation.crops import Box, boxes, views
 from model_runtime.evaluation.reader import POSES
-from model_runtime.training.world.acting import PAN, ZOOM
+from model_runtime.training.world.acting import PAN, ZOOM, Acting, Floats, act
 from model_runtime.training.world.acting import views as camera_views
-from model_runtime.training.world.clip import Clip
+from model_runtime.training.world.clip import Clip, Recipe
+from model_runtime.training.world.drawing import Actor, Shot, any_light, draw
 from model_runtime.training.world.identity import Split
+from model_runtime.training.world.masks import Masks
 from model_runtime.training.world.speech import PAUSE
 from model_runtime.training.world.vocabulary import IDENTITY, Hair
 from model_runtime.training.world.world import World
@@ -46,15 +48,16 @@ def lessons(clip: Clip) -> list[Lesson]:
     return [_lesson(clip, place, seen[place], places[place]) for place in range(people)]
 
 
-def truth_of(clip: Clip, place: int) -> dict[str, int]:
+def truth_of(recipe: Recipe, place: int) -> dict[str, int]:
     """Index of every attribute's value for one person."""
-    truth = clip.truth
-    values = {name: truth[_flat(name, place)] for name in EVERY}
-    return {name: index_of(name, EVERY[name](value)) for name, value in values.items()}
+    known = recipe.scene.attributes | {
+        f"{place}/identity/{name}": value for name, value in recipe.identities[place].attributes.items()
+    }
+    return {name: index_of(name, known[_flat(name, place)]) for name in EVERY}
 
 
 def _flat(name: str, place: int) -> str:
-    """Its name in `Clip.truth`."""
+    """Its name among a clip's truths."""
     if name in OF_THE_SCENE:
         return name
     return f"{place}/identity/{name}" if name in IDENTITY else f"{place}/{name}"
@@ -69,22 +72,25 @@ def mouth_of(clip: Clip, place: int) -> NDArray[np.float32]:
 
 
 def _lesson(clip: Clip, place: int, view: Tensor, box: Box) -> Lesson:
-    identity, role = clip.recipe.identities[place], clip.recipe.scene.roles[place]
-    hair = torch.zeros(len(Hair))
-    hair[list(alike(role.hat, identity.hair))] = 1
+    camera = camera_views(clip.recipe.scene.camera, len(clip.frames))
     return Lesson(
         view=view,
-        truth=truth_of(clip, place),
-        hair=hair,
+        truth=truth_of(clip.recipe, place),
+        hair=_hair(clip.recipe, place),
         mouth=torch.from_numpy(mouth_of(clip, place)),
-        pose=torch.from_numpy(_pose(clip, place, box)),
+        pose=torch.from_numpy(_pose(clip.acting[place], camera, clip.masks.faces[place], box)),
     )
 
 
-def _pose(clip: Clip, place: int, box: Box) -> NDArray[np.float32]:
+def _hair(recipe: Recipe, place: int) -> Tensor:
+    hair = torch.zeros(len(Hair))
+    hair[list(alike(recipe.scene.roles[place].hat, recipe.identities[place].hair))] = 1
+    return hair
+
+
+def _pose(acting: Acting, camera: Floats, face: NDArray[np.bool_], box: Box) -> NDArray[np.float32]:
     """Scaled so that each motion's reach is about 1."""
-    acting, camera = clip.acting[place], camera_views(clip.recipe.scene.camera, len(clip.frames))
-    middle = _face_middle(clip.masks.faces[place], box)
+    middle = _face_middle(face, box)
     columns = [
         acting.roll / 0.24,
         acting.turn[:, 0] / 3.6,
@@ -111,3 +117,58 @@ def draw_lessons(world: World, split: Split, clips: int) -> Iterator[list[Lesson
     """The lessons of the first clips of a split, clip by clip."""
     for index in range(clips):
         yield lessons(world.clip(index, split))
+
+
+def draw_glimpses(world: World, split: Split, clips: int, *, start: int, frames: int) -> Iterator[list[Lesson]]:
+    """From clip `start` on, of each clip a few frames here and there, with a mouth by chance: many people for little.
+
+    A whole clip shows one person as often as it has frames; who learns from few clips learns these people.
+    """
+    for index in range(start, start + clips):
+        yield _glimpses(world, world.recipe(index, split), np.random.default_rng((index, frames)), frames)
+
+
+def _glimpses(world: World, recipe: Recipe, rng: np.random.Generator, frames: int) -> list[Lesson]:
+    # What `World.draw` does, of chosen frames only.
+    streams = world._streams(recipe.split, recipe.index)
+    people, at = len(recipe.identities), rng.choice(world.frames, frames, replace=False)
+    camera = camera_views(recipe.scene.camera, world.frames)[at]
+    mouth = rng.random((frames, 2))
+    mouth[:, 0] *= rng.random(frames) < 0.8
+    shut = np.stack([np.zeros(frames), np.full(frames, PAUSE.width)], -1)
+    mouths = [mouth if place == recipe.scene.speaker else shut for place in range(people)]
+    acting = [
+        _at(act(role.motion, world.frames, streams.of(f"acting/{place}")), at)
+        for place, role in enumerate(recipe.scene.roles)
+    ]
+    places = world._places(streams, people)
+    actors = tuple(
+        Actor(recipe.identities[k], recipe.scene.roles[k], places[k], acting[k], mouths[k][:, 0], mouths[k][:, 1])
+        for k in range(people)
+    )
+    light = any_light(streams.of("light"), 0.5)
+    shot = Shot(world.width, world.height, recipe.scene.background, actors, camera, light)
+    pictures, labels = draw(shot, streams.of("background"), supersample=world.supersample)
+    faces = Masks.of(labels, people).faces
+    seen = views(torch.from_numpy(pictures), people=people)
+    around = boxes(width=world.width, height=world.height, people=people)
+    return [
+        Lesson(
+            view=seen[k],
+            truth=truth_of(recipe, k),
+            hair=_hair(recipe, k),
+            mouth=torch.from_numpy(mouths[k].astype(np.float32)),
+            pose=torch.from_numpy(_pose(acting[k], camera, faces[k], around[k])),
+        )
+        for k in range(people)
+    ]
+
+
+def _at(acting: Acting, frames: NDArray[np.intp]) -> Acting:
+    return replace(
+        acting,
+        shift=acting.shift[frames],
+        roll=acting.roll[frames],
+        turn=acting.turn[frames],
+        lids=acting.lids[frames],
+    )

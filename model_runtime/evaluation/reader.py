@@ -47,7 +47,7 @@ class Frames(nn.Module):
             layers += [*_block(before, after, stride=2), *_block(after, after, stride=1)]
         cells = (SIDE // 2 ** len(_WIDTHS)) ** 2
         layers += [nn.Flatten(), nn.Linear(_WIDTHS[-1] * cells, _FEATURES, bias=False)]
-        self.body = nn.Sequential(*layers, nn.BatchNorm1d(_FEATURES), nn.ReLU())
+        self.body = nn.Sequential(*layers, nn.BatchNorm1d(_FEATURES), nn.ReLU(), nn.Dropout(0.15))
         self.attributes = nn.ModuleDict({name: nn.Linear(_FEATURES, len(kind)) for name, kind in SEEN_AT_ONCE.items()})
         self.mouth = nn.Linear(_FEATURES, 2)
         self.pose = nn.Linear(_FEATURES, len(POSES))

@@ -1,11 +1,11 @@
-"""How the reader is trained: first on single frames, then, with what it measures in them, on their order in time."""
+"""How the reader is trained: on single frames of few clips, then of many; then on what it measures over time."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from model_runtime.evaluation.attributes import SEEN_AT_ONCE, SEEN_IN_TIME
 from model_runtime.evaluation.blemishes import blemished
-from model_runtime.evaluation.lessons import Lesson, draw_lessons
+from model_runtime.evaluation.lessons import Lesson, draw_glimpses, draw_lessons
 from model_runtime.evaluation.reader import Frames, Reader, Time, as_input, whole_way, windows
 from model_runtime.training.world.identity import Split
 from model_runtime.training.world.world import World
@@ -24,6 +24,8 @@ _WARMUP = 100
 _EVERY = 200
 """Steps between two lines."""
 _TIME_BATCH = 256
+_GLIMPSES = 2
+"""Frames of each glimpsed clip."""
 
 Say = Callable[[str], None]
 
@@ -33,9 +35,12 @@ class Schooling:
     """All that decides the weights, beside the machine's arithmetic."""
 
     seed: int = 0
-    clips: int = 4000
+    clips: int = 1500
     """Of the train split; a fifth of them with two people."""
-    steps: int = 3200
+    steps: int = 1500
+    glimpsed: int = 16_000
+    """More clips of which two frames each are seen: for many more people."""
+    glimpsed_steps: int = 3000
     time_steps: int = 3000
     batch: int = 96
     learning_rate: float = 2e-3
@@ -51,6 +56,9 @@ def train_reader(schooling: Schooling, *, world: World | None = None, say: Say |
     say(f"{len(known.views)} views drawn; {time.process_time() - began:.0f} s of processor time")
     reader = Reader()
     _learn_frames(reader.frames, known, schooling, generator, say)
+    more = _Known.of(_glimpsed(world or World(seed=schooling.seed), schooling, say))
+    later = replace(schooling, steps=schooling.glimpsed_steps, learning_rate=schooling.learning_rate / 2)
+    _learn_frames(reader.frames, more, later, generator, say)
     _learn_time(reader, known, schooling, generator, say)
     say(f"done; {time.process_time() - began:.0f} s of processor time")
     return reader.eval()
@@ -67,6 +75,16 @@ def _drawn(world: World, clips: int, say: Say) -> list[Lesson]:
         found += lessons
         if done % 500 == 0:
             say(f"{done}/{clips} clips drawn")
+    return found
+
+
+def _glimpsed(world: World, schooling: Schooling, say: Say) -> list[Lesson]:
+    found: list[Lesson] = []
+    drawn = draw_glimpses(world, Split.TRAIN, schooling.glimpsed, start=schooling.clips, frames=_GLIMPSES)
+    for done, lessons in enumerate(drawn, start=1):
+        found += lessons
+        if done % 2000 == 0:
+            say(f"{done}/{schooling.glimpsed} more clips glimpsed")
     return found
 
 
@@ -97,12 +115,13 @@ class _Known:
 
 def _learn_frames(frames: Frames, known: _Known, schooling: Schooling, generator: torch.Generator, say: Say) -> None:
     frames.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # takes it for modules too
-    optimiser = torch.optim.AdamW(frames.parameters(), schooling.learning_rate, weight_decay=0.02)
+    steps, rate, batch = schooling.steps, schooling.learning_rate, schooling.batch
+    optimiser = torch.optim.AdamW(frames.parameters(), rate, weight_decay=0.02)
     recent = 0.0
-    for step in range(schooling.steps):
-        _set_rate(optimiser, schooling.learning_rate, step, schooling.steps)
-        rows = torch.randint(len(known.views), (schooling.batch,), generator=generator)
-        at = torch.randint(known.views.shape[1], (schooling.batch,), generator=generator)
+    for step in range(steps):
+        _set_rate(optimiser, rate, step, steps)
+        rows = torch.randint(len(known.views), (batch,), generator=generator)
+        at = torch.randint(known.views.shape[1], (batch,), generator=generator)
         beside = (at + torch.randint(-2, 3, at.shape, generator=generator)).clamp(0, known.views.shape[1] - 1)
         shown = blemished(as_input(known.views[rows, at]), as_input(known.views[rows, beside]), generator)
         with torch.autocast("cpu", torch.bfloat16):
@@ -113,7 +132,7 @@ def _learn_frames(frames: Frames, known: _Known, schooling: Schooling, generator
         optimiser.step()
         recent += loss.item()
         if (step + 1) % _EVERY == 0:
-            say(f"frames {step + 1}/{schooling.steps}: loss {recent / _EVERY:.3f}")
+            say(f"frames {step + 1}/{steps}: loss {recent / _EVERY:.3f}")
             recent = 0.0
     frames.eval()
 

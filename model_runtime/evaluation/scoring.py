@@ -42,7 +42,7 @@ class Judge:
         judged = {name for name in self.gate.gauges.get(people, {}) if self.gate.passes(name, people=people)}
         tallies = _attributes(readings, true, judged)
         if "of 20" in judged:
-            tallies[OF_TWENTY] = self._recognised(readings, true, judged)
+            tallies[OF_TWENTY] = self._recognised(readings, true)
         if "speaker" in judged:
             tallies[SPEAKER] = Tally(sum=float(loudest_mouth(readings) == true.recipe.scene.speaker), count=1)
         tallies |= self._outside(frames, true)
@@ -66,8 +66,8 @@ class Judge:
         values = {name: value for scorer in self.outside for name, value in scorer.score(shown).items()}
         return {name: Tally(sum=value, count=1) for name, value in values.items()}
 
-    def _recognised(self, readings: list[Reading], true: Clip, judged: Collection[str]) -> Tally:
-        right = [is_recognised(self.world, reading, true, place, judged) for place, reading in enumerate(readings)]
+    def _recognised(self, readings: list[Reading], true: Clip) -> Tally:
+        right = [is_recognised(self.world, reading, true, place) for place, reading in enumerate(readings)]
         return Tally(sum=sum(right), count=len(right))
 
     def _heard(
@@ -108,7 +108,7 @@ def face_boxes(mask: NDArray[np.bool_]) -> tuple[Box, ...]:
 
 def right_answers(reading: Reading, true: Clip, place: int) -> dict[str, bool]:
     """For every attribute that this person's picture shows: is the likeliest value the true one?"""
-    truth, role, identity = truth_of(true, place), true.recipe.scene.roles[place], true.recipe.identities[place]
+    truth, role, identity = truth_of(true.recipe, place), true.recipe.scene.roles[place], true.recipe.identities[place]
     seen = set(PROMPTED) | identity.seen_with(role.hat)
     return {name: int(reading.attributes[name].argmax()) == truth[name] for name in EVERY if name in seen}
 
