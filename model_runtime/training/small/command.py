@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,5 +70,6 @@ def run(arguments: argparse.Namespace, stopping: Stopping) -> int:
     elif not pieces.train(work, stopping):
         sys.stderr.write("stopped; run the same command again to go on\n")
         return _INTERRUPTED
-    sys.stdout.write(f"{pieces.MODEL}: weights in {work.weights}\n")
+    if os.environ.get("RANK", "0") == "0":
+        sys.stdout.write(f"{pieces.MODEL}: weights in {work.weights}\n")
     return 0

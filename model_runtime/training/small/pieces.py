@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator  # type: ignore[import-untyped]  # ships no types
+from accelerate import Accelerator, InitProcessGroupKwargs  # type: ignore[import-untyped]  # ships no types
 from safetensors.torch import load_file
 
 from model_runtime.humo.weights.layout import find_model
@@ -37,6 +38,8 @@ from schemas.errors import Refused
 
 MODEL = "humo-small"
 _PIECES = ("autoencoder", "latents", *Stage, "package")
+_WAIT_FOR_FIRST = timedelta(days=2)
+"""Ranks wait for the one that trains the autoencoder and draws."""
 _CHANNELS = "channels.json"
 """How much each latent channel counts."""
 _WARMUP = 100
@@ -120,17 +123,39 @@ def train(work: Work, stopping: Stopping) -> bool:
         InvalidInput: a shard is damaged, or the autoencoder is not one of the small model.
         Diverged: a stage went wrong; its last good checkpoint is kept.
     """
+    accelerator = Accelerator(
+        # Said, because accelerate takes several ranks without a GPU for as many runs of one.
+        cpu=not torch.cuda.is_available(),
+        mixed_precision=work.precision,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_WAIT_FOR_FIRST)],
+    )
+    diary = Diary(work.out / "pieces.json", is_kept=accelerator.is_main_process)
+    # What is no stage is done by the first rank; the others wait for it.
+    is_ready = _prepare(work, diary, stopping) if accelerator.is_main_process else True
+    if not _all(accelerator, is_ready):
+        return False
+    for stage in Stage:
+        if not _stage(work, diary, stage, stopping, accelerator):
+            return False
+    if accelerator.is_main_process:
+        with diary.piece("package"):
+            package(work.beginning, work.out, work.weights, facts=facts(work), vae=work.vae)
+    accelerator.wait_for_everyone()
+    return True
+
+
+def _all(accelerator: Accelerator, is_so: bool) -> bool:
+    refusing = torch.tensor(0.0 if is_so else 1.0, device=accelerator.device)
+    return not float(accelerator.reduce(refusing, "sum"))
+
+
+def _prepare(work: Work, diary: Diary, stopping: Stopping) -> bool:
+    """Autoencoder and latents; False where a signal came first."""
     _keep_plan(work)
-    diary = Diary(work.out / "pieces.json")
     vae = _autoencoder(work, diary, stopping)
     if vae is None:
         return False
     _latents(work, diary, vae)
-    for before, stage in zip((None, *Stage), Stage, strict=False):
-        if not _stage(work, diary, stage, before, stopping):
-            return False
-    with diary.piece("package"):
-        package(work.beginning, work.out, work.weights, facts=facts(work), vae=work.vae)
     return True
 
 
@@ -162,9 +187,21 @@ def _autoencoder(work: Work, diary: Diary, stopping: Stopping) -> Path | None:
     autoencoder.add_options(parser)
     numbers = {"steps": steps, "clips": work.plan.footage, "seed": work.plan.seed, "save-every": work.save_every}
     options = ["--out", str(out), *(word for name, value in numbers.items() for word in (f"--{name}", str(value)))]
-    with diary.piece("autoencoder", steps) as note:
+    with diary.piece("autoencoder", steps) as note, _threads(os.cpu_count() or 1):
         is_finished = _run(autoencoder.trainer(parser.parse_args(options)), stopping, note)
     return out / VAE if is_finished else None
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """All cores: ranks have one each, and here the others wait. Where somebody has said how many, it stays."""
+    before = torch.get_num_threads()
+    if os.environ.get("TORCHELASTIC_RUN_ID"):
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _run(trainer: Run, stopping: Stopping, note: dict[str, Any]) -> bool:
@@ -200,7 +237,8 @@ def _tell(done: int, count: int) -> None:
     sys.stderr.write(f"{done} of {count} shards\n")
 
 
-def _stage(work: Work, diary: Diary, stage: Stage, before: Stage | None, stopping: Stopping) -> bool:
+def _stage(work: Work, diary: Diary, stage: Stage, stopping: Stopping, accelerator: Accelerator) -> bool:
+    before = dict(zip(list(Stage)[1:], Stage, strict=False)).get(stage)
     plan, out = work.plan, work.out / stage
     steps = plan.steps[stage]
     if diary.is_finished(stage, steps) and (out / TRANSFORMER).is_file():
@@ -228,20 +266,22 @@ def _stage(work: Work, diary: Diary, stage: Stage, before: Stage | None, stoppin
         out,
         batch=plan.batch,
         train_text=stage is Stage.BASE,
-        accelerator=Accelerator(mixed_precision=work.precision),
+        accelerator=accelerator,
         optimise=muon,
         examples=examples,
         channels=torch.tensor(json.loads((work.out / _CHANNELS).read_text(encoding="utf-8"))),
     )
     with diary.piece(stage, steps) as note:
+        note["ranks"] = accelerator.num_processes
         return _run(trainer, stopping, note)
 
 
 class Diary:
     """What each piece took, over all sittings; also says which one is at work."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_kept: bool = True) -> None:
         self._path = path
+        self._is_kept = is_kept
         self.pieces: dict[str, dict[str, Any]] = {}
         if path.is_file():
             self.pieces = json.loads(path.read_text(encoding="utf-8"))
@@ -253,6 +293,9 @@ class Diary:
     def piece(self, name: str, steps: int | None = None) -> Iterator[dict[str, Any]]:
         """A sitting of that piece; what is noted in the dictionary is kept."""
         what = f", {steps} steps" if steps else ""
+        if not self._is_kept:
+            yield {}
+            return
         sys.stderr.write(f"piece {_PIECES.index(name) + 1} of {len(_PIECES)}: {name}{what}\n")
         note = self.pieces.setdefault(name, {"seconds": 0.0})
         start = time.monotonic()
