@@ -31,6 +31,7 @@ _CHOICES: dict[str, tuple[float, ...]] = {
     "gang_hangs": (0.1, 0.2),
     "bad_frames": (0.1, 0.3, 0.9),
     "join_dies": (0.05, 0.2),
+    "second_thoughts": (0.3, 1.0),
 }
 
 _OFTEN = ("kill", "stop", "cut_off", "refused", "unanswered", "heartbeat_lost")
@@ -76,6 +77,8 @@ class Mishaps:
     """The engine says that the picture is not a number."""
     join_dies: float = 0.0
     """The process of a join dies under it."""
+    second_thoughts: float = 0.0
+    """Somebody cancels while a video is about to be published."""
 
 
 CALM = Mishaps()

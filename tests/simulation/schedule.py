@@ -125,7 +125,7 @@ class Schedule:
             self._start_janitor()
         self._plan_people(sheet, picture)
         self._plan_disasters()
-        self.bank.on_commit.append(self._lose_clips)
+        self.bank.on_commit += [self._lose_clips, self._think_again]
         world.call_at(WATCH_S, self._watch)
 
     def _process(self, name: str, *, person: bool = False) -> Process:
@@ -193,14 +193,20 @@ class Schedule:
 
         return self.chance.choice((operator.cancel, pause, retry, again, resubmit, resubmit))
 
+    def _think_again(self, call: Call) -> None:
+        if call.verb == "checking" and self.fate.strikes("second_thoughts"):
+            process = self._process(f"late{len(self.world.processes)}", person=True)
+            self.people.append(process)
+            process.start(Operator(process, Teller(self.bank, process, self.fate), self.campaign_id, None).cancel)
+
     # -- disasters ---------------------------------------------------------------------------------------------
 
     def _plan_disasters(self) -> None:
-        if self.fate.mishaps is not CALM and self.chance.random() < 0.2:
+        if self.fate.mishaps is not CALM and self.chance.random() < 0.3:
             self.bank.keeps_copies = True
             when, commits = (
                 self.chance.uniform(5.0, TROUBLE_S / 2),
-                self.chance.choice((0, 0, self.chance.randint(1, 30))),
+                self.chance.choice((0, 0, 0, self.chance.randint(1, 30))),
             )
             self.world.call_at(when, lambda: self._lose_commits(commits))
 
