@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_runtime.training.small.plan import MINUTES, Plan
+from model_runtime.training.small.plan import MINUTES, ROWS, Plan
 
 if TYPE_CHECKING:
     from model_runtime.training.small.pieces import Stopping
@@ -26,6 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--clips", type=int, help="clips to learn from; default: by --minutes")
+    parser.add_argument("--kinds", nargs="+", choices=list(ROWS), default=[], help="of clips; default: all")
     parser.add_argument("--steps", type=int, nargs=4, metavar=("AE", "BASE", "STAGE1", "STAGE2"), help="of each piece")
     parser.add_argument("--vae", type=Path, metavar="FILE", help="take this autoencoder instead of training one")
     parser.add_argument("--processes", type=int, default=2, help="that draw and encode side by side")
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace, stopping: Stopping) -> int:
     from model_runtime.training.stage import Stage
 
     plan = Plan.within(arguments.minutes, seed=arguments.seed, batch=arguments.batch, clips=arguments.clips)
+    plan = replace(plan, kinds=tuple(arguments.kinds))
     if arguments.steps:
         plan = replace(plan, steps=dict(zip(("autoencoder", *Stage), arguments.steps, strict=True)))
     work = pieces.Work(

@@ -47,6 +47,8 @@ class Plan:
     variants: int = 4
     """Reference pictures per person."""
     learning_rate: float = 2e-3
+    kinds: tuple[str, ...] = ()
+    """Of `ROWS`; none named means all."""
 
     def __post_init__(self) -> None:
         if self.clips < 1 or self.batch < 1 or min(self.steps.values()) < 1 or self.seed < 0:
@@ -73,10 +75,16 @@ class Plan:
     @property
     def rows(self) -> tuple[tuple[World, int], ...]:
         """Worlds with their numbers of shards; a row too small for a shard is left out, all but the first."""
-        counts = [(world, self.clips * share / SHARD) for world, share in ROWS.values()]
+        chosen = [row for name, row in ROWS.items() if not self.kinds or name in self.kinds]
+        whole = sum(share for _, share in chosen)
+        counts = [(world, self.clips * share / whole / SHARD) for world, share in chosen]
         first, *others = counts
         rest = [(world, round(count)) for world, count in others]
         return ((first[0], max(1, round(first[1]))), *((world, count) for world, count in rest if count))
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "steps": {str(name): steps for name, steps in self.steps.items()}}
+        return {
+            **asdict(self),
+            "steps": {str(name): steps for name, steps in self.steps.items()},
+            "kinds": list(self.kinds),
+        }

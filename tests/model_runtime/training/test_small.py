@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,7 @@ def test_a_plan_is_cut_to_its_minutes() -> None:
     assert len(whole.rows) == 4
     assert sum(count for _, count in whole.rows) * shards_module.SHARD == pytest.approx(whole.clips, rel=0.02)
     assert [world for world, _ in Plan.within(1).rows] == [World()]
+    assert replace(whole, kinds=("tall",)).rows == ((World(height=96), 188),)
     with pytest.raises(InvalidInput, match="0 minutes"):
         Plan.within(0)
 
