@@ -7,6 +7,7 @@ authors' own evaluation.
 from __future__ import annotations
 
 import math
+import tempfile
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,13 +55,19 @@ class SyncNetScorer:
 
     @cached_property
     def _network(self) -> torch.nn.Module:
-        import torch
+        from safetensors.torch import load_file
 
-        # Published as a pickle: only tensors are read from it.
-        weights = torch.load(self._folder / _FILE, map_location="cpu", weights_only=True)
+        from model_runtime.humo.weights.convert import convert_files
+
         network = syncnet()
+        # Published as a pickle, which nothing but the converter's own process opens.
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder, _FILE)
+            link.symlink_to((self._folder / _FILE).absolute())
+            weights = load_file(convert_files([link])[0])
+        counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
         try:
-            network.load_state_dict(weights)
+            network.load_state_dict(weights | counters)
         except RuntimeError as error:
             raise InvalidInput(f"{_FILE} is not SyncNet's: {str(error)[:300]}", fix=_GET) from error
         return network.to(self._device).eval()

@@ -26,7 +26,7 @@ class Store:
         """uint8 [T, H, W, 3]."""
         try:
             # numpy leaves a file open that it cannot read.
-            with self._path("frames", key, "npz").open("rb") as file, np.load(file) as archive:
+            with self._path("frames", key, "npz").open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 return np.asarray(archive["frames"], np.uint8)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,12 +25,13 @@ def main(paths: list[Path]) -> int:
 
 def convert(source: Path, target: Path) -> int:
     try:
-        state = torch.load(source, map_location="cpu", weights_only=True, mmap=True)
+        # Files from before torch 1.6 are no archives and cannot be mapped.
+        state = torch.load(source, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(source))
     except Exception as error:  # noqa: BLE001 - damaged and hostile files raise all sorts; each is a refusal
         return fail(source, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
     if not isinstance(state, dict):
         return fail(source, f"it holds a {type(state).__name__}, expected names and tensors")
-    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor) and _counts(name)}
     if not tensors or any(isinstance(state[name], dict) for name in state):
         return fail(source, f"it is no flat set of tensors: {', '.join(map(str, list(state)[:5]))}")
     odd = [f"{name} ({value.dtype})" for name, value in tensors.items() if value.dtype not in NAMES]
@@ -38,6 +40,11 @@ def convert(source: Path, target: Path) -> int:
     with target.open("wb") as stream:
         write(stream, tensors)
     return 0
+
+
+def _counts(name: object) -> bool:
+    """Batch normalisation's own counters, whole numbers, decide nothing once training is over."""
+    return not str(name).endswith(".num_batches_tracked")
 
 
 def fail(source: Path, reason: str) -> int:

@@ -70,7 +70,7 @@ def footage(
         _draw(world, folder, about, split, on_clip)
     try:
         found = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
     except (OSError, ValueError) as error:
         raise InvalidInput(
             f"{folder} holds no footage: {error}", fix="remove it, or name another folder with --footage"

@@ -127,7 +127,9 @@ def test_pickles_may_go_once_they_are_converted(own_weights: dict[str, Path]) ->
 
 
 PICKLES = {"pickle", "_pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
-LOADS = {"torch.load", "torch.jit.load", "torch.hub.load", "np.load", "numpy.load", "pandas.read_pickle"}
+LOADS = {"torch.load", "torch.jit.load", "torch.hub.load", "pandas.read_pickle"}
+NUMPY = {"np.load", "numpy.load"}
+"""It unpickles where it is not forbidden: each call has to forbid it."""
 
 
 def unpickles(node: ast.AST) -> bool:
@@ -136,7 +138,11 @@ def unpickles(node: ast.AST) -> bool:
             return any(alias.name.partition(".")[0] in PICKLES for alias in node.names)
         case ast.ImportFrom():
             module = node.module or ""
-            return module.partition(".")[0] in PICKLES or any(f"{module}.{one.name}" in LOADS for one in node.names)
+            return module.partition(".")[0] in PICKLES or any(
+                f"{module}.{one.name}" in LOADS | NUMPY for one in node.names
+            )
+        case ast.Call(func=ast.Attribute() as called) if ast.unparse(called) in NUMPY:
+            return "allow_pickle=False" not in {ast.unparse(word) for word in node.keywords}
         case ast.Attribute():
             return ast.unparse(node) in LOADS
         case ast.keyword():
@@ -152,6 +158,8 @@ def unpickles(node: ast.AST) -> bool:
         "from joblib import load",
         "from torch import load",
         "x = torch.load(y)",
+        "x = np.load(y)",
+        "x = np.load(y, allow_pickle=True)",
         "f(use_safetensors=False)",
     ],
 )
