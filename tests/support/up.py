@@ -16,11 +16,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 from flows.deploy.up import children
 from flows.prefect_home import is_reachable
 from schemas.settings import Settings
 from storage.places import open_ledger_of
-from tests.support.cli import Cli, write_picture, write_sheet
+from tests.support.cli import ROOT, Cli, write_picture, write_sheet
 from tests.support.prefect_database import place_database
 from tests.support.prefect_server import free_port
 
@@ -191,4 +193,9 @@ def _about(pid: int) -> str:
 
 
 def _has_deployments(api: PrefectApi) -> bool:
-    return is_reachable(api.url) and int(api.ask("/deployments/count", {})) == 5
+    return is_reachable(api.url) and int(api.ask("/deployments/count", {})) == _deployments()
+
+
+def _deployments() -> int:
+    """How many `prefect.yaml` lists, which is what `callsheet up` registers."""
+    return len(yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"])
