@@ -26,7 +26,8 @@ _TINY = "tiny-random"
 class _Run(Protocol):
     """Whatever trains step by step."""
 
-    step: int
+    @property
+    def step(self) -> int: ...
 
     def start(self, *, resume: bool) -> list[str]: ...
 

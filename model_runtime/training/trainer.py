@@ -14,14 +14,14 @@ from torch import nn
 
 from model_runtime.training.average import Average
 from model_runtime.training.batches import Batches
-from model_runtime.training.checkpoints import Checkpoint, Checkpoints
-from model_runtime.training.divergence import Diverged, Watch
+from model_runtime.training.divergence import Diverged
 from model_runtime.training.optimiser import Optimise, adamw, rate
 from model_runtime.training.publishing import publish
 from model_runtime.training.report import Report
+from model_runtime.training.sitting import Sitting
 from model_runtime.training.stage import Stage
 from model_runtime.training.trainee import Trainee
-from schemas.errors import InvalidInput, Refused
+from schemas.errors import InvalidInput
 
 OnSample = Callable[[Trainee, int], None]
 """Told the trainee, with the averaged weights in place, and the finished steps: draws a sheet, say."""
@@ -95,16 +95,19 @@ class Trainer:
         self._about = {**asdict(settings), "batch": batches.size, **(about or {})}
         self._on_sample = on_sample
         self._publish_text = publish_text
-        self._checkpoints = Checkpoints(out / "checkpoints", keep=settings.keep)
-        self._watch = Watch()
         self._is_asked_to_stop = False
         self._have_agreed_to_stop = False
-        self.step = 0
-        """Finished steps."""
         self._model, self._optimiser = self._accelerator.prepare(
             trainee, optimise(trainee.trained, settings.learning_rate)
         )
-        self.average = Average(self._trained, decay=settings.average)
+        self._sitting = Sitting(
+            out,
+            self._trained,
+            about=self._about,
+            may_change=_MAY_CHANGE,
+            decay=settings.average,
+            keep=settings.keep,
+        )
 
     @property
     def _trained(self) -> dict[str, nn.Parameter]:
@@ -116,36 +119,21 @@ class Trainer:
         Raises:
             Refused: there are checkpoints and nobody asked to resume, or they are of another run.
         """
-        if not resume:
-            if self._checkpoints.steps():
-                raise Refused(
-                    f"{self._out} holds a run of {self._checkpoints.steps()[-1]} steps",
-                    fix="add --resume to go on with it, or name another folder with --out",
-                )
-            return []
-        found = self._checkpoints.latest()
+        found = self._sitting.begin(resume=resume)
         if found is not None:
-            self._restore(found)
-        return self._checkpoints.damaged
+            self._optimiser.load_state_dict(found.optimiser)
+            for group in self._optimiser.param_groups:
+                group["full_lr"] = group["share"] * self._settings.learning_rate
+        return self._sitting.damaged
 
-    def _restore(self, found: Checkpoint) -> None:
-        now = {name: value for name, value in self._about.items() if name not in _MAY_CHANGE}
-        before = found.state["about"]
-        other = sorted(name for name in now if now[name] != before.get(name))
-        if other:
-            listed = ", ".join(f"{name} {before.get(name)} (now {now[name]})" for name in other)
-            raise Refused(
-                f"the run in {self._out} has {listed}", fix="resume with its own settings, or name another folder"
-            )
-        with torch.no_grad():
-            for name, value in self._trained.items():
-                value.copy_(found.weights[name])
-                self.average.tensors[name].copy_(found.average[name])
-        self._optimiser.load_state_dict(found.optimiser)
-        for group in self._optimiser.param_groups:
-            group["full_lr"] = group["share"] * self._settings.learning_rate
-        self._watch.restore(found.state["watch"])
-        self.step = found.step
+    @property
+    def step(self) -> int:
+        """Finished steps."""
+        return self._sitting.step
+
+    @property
+    def average(self) -> Average:
+        return self._sitting.average
 
     def stop(self) -> None:
         """Ask for an end after the current step; safe in a signal handler."""
@@ -181,7 +169,7 @@ class Trainer:
                 if self._is_stopping:
                     self._save(report)
             except Diverged as error:
-                raise self._with_way_back(error) from error
+                raise self._sitting.with_way_back(error, learning_rate=self._settings.learning_rate) from error
         is_finished = self.step >= self._settings.steps
         if is_finished and is_first:
             with self.average.in_place(self._trained):
@@ -206,13 +194,13 @@ class Trainer:
         asked = losses.total.new_tensor(float(self._is_asked_to_stop))
         said = torch.stack([*(loss.detach() for loss in losses), asked])
         total, flow, focus, asked_share = accelerator.reduce(said, "mean").tolist()
-        self._watch.loss(step, total)
+        self._sitting.watch.loss(step, total)
         accelerator.backward(losses.total)
         norm = float(accelerator.clip_grad_norm_(list(self._trained.values()), settings.clip))
-        self._watch.gradient(step, norm)
+        self._sitting.watch.gradient(step, norm)
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
-        self.step += 1
+        self._sitting.step += 1
         self._have_agreed_to_stop = asked_share > 0
         self.average.update(self._trained, self.step)
         return {"loss": total, "flow": flow, "focus": focus, "gradient": norm, "rate": settings.learning_rate * part}
@@ -224,28 +212,8 @@ class Trainer:
                 self._on_sample(self._trainee, self.step)
 
     def _save(self, report: Report | None) -> None:
-        if not all(bool(value.isfinite().all()) for value in self._trained.values()):
-            raise Diverged(f"the weights after {self.step} steps are not finite numbers")
+        self._sitting.require_finite()
         if report is None:
             return
         report.flush()
-        self._checkpoints.save(
-            Checkpoint(
-                step=self.step,
-                weights=dict(self._trained),
-                average=self.average.tensors,
-                optimiser=self._optimiser.state_dict(),
-                state={"about": self._about, "watch": self._watch.state()},
-            )
-        )
-
-    def _with_way_back(self, error: Diverged) -> Diverged:
-        steps = self._checkpoints.steps()
-        if not steps:
-            return Diverged(
-                f"{error.message}; there is no checkpoint yet", fix="start again with a lower --learning-rate"
-            )
-        return Diverged(
-            f"{error.message}; the last good checkpoint is {self._checkpoints.path(steps[-1])}",
-            fix=f"run again with --resume and --learning-rate {self._settings.learning_rate / 2:g}",
-        )
+        self._sitting.save(self._optimiser.state_dict())

@@ -24,11 +24,11 @@ from model_runtime.training.autoencoder.start import begin
 from model_runtime.training.autoencoder.statistics import Statistics, measure, standardise
 from model_runtime.training.autoencoder.windows import Window, Windows, pixels
 from model_runtime.training.average import Average
-from model_runtime.training.checkpoints import Checkpoint, Checkpoints
-from model_runtime.training.divergence import Diverged, Watch
+from model_runtime.training.divergence import Diverged
 from model_runtime.training.optimiser import rate
 from model_runtime.training.report import Report
-from schemas.errors import InvalidInput, Refused
+from model_runtime.training.sitting import Sitting
+from schemas.errors import InvalidInput
 
 _MAY_CHANGE = frozenset({"steps", "whole_share", "learning_rate", "save_every", "check_every", "keep"})
 """More or fewer steps than were planned: rate and windows follow the new plan from there on."""
@@ -126,12 +126,15 @@ class AutoencoderTrainer:
                 value.requires_grad_(name.startswith(_DECODER))
         self._trained = {name: value for name, value in self.vae.named_parameters() if value.requires_grad}
         self._optimiser = KernelOptimiser(self._trained, settings.learning_rate)
-        self.average = Average(self._trained, decay=settings.average)
-        self._checkpoints = Checkpoints(out / "checkpoints", keep=settings.keep)
-        self._watch = Watch()
+        self._sitting = Sitting(
+            out,
+            self._trained,
+            about=self._about,
+            may_change=_MAY_CHANGE,
+            decay=settings.average,
+            keep=settings.keep,
+        )
         self._is_asked_to_stop = False
-        self.step = 0
-        """Finished steps."""
 
     def start(self, *, resume: bool) -> list[str]:
         """Go on from the latest whole checkpoint, or begin; returns what was passed over because it is damaged.
@@ -139,35 +142,19 @@ class AutoencoderTrainer:
         Raises:
             Refused: there are checkpoints and nobody asked to resume, or they are of another run.
         """
-        if not resume:
-            if self._checkpoints.steps():
-                raise Refused(
-                    f"{self._out} holds a run of {self._checkpoints.steps()[-1]} steps",
-                    fix="add --resume to go on with it, or name another folder with --out",
-                )
-            return []
-        found = self._checkpoints.latest()
+        found = self._sitting.begin(resume=resume)
         if found is not None:
-            self._restore(found)
-        return self._checkpoints.damaged
+            self._optimiser.load_state_dict(found.optimiser)
+        return self._sitting.damaged
 
-    def _restore(self, found: Checkpoint) -> None:
-        before = found.state["about"]
-        other = sorted(
-            name for name in self._about if name not in _MAY_CHANGE and self._about[name] != before.get(name)
-        )
-        if other:
-            listed = ", ".join(f"{name} {before.get(name)} (now {self._about[name]})" for name in other)
-            raise Refused(
-                f"the run in {self._out} has {listed}", fix="resume with its own settings, or name another folder"
-            )
-        with torch.no_grad():
-            for name, value in self._trained.items():
-                value.copy_(found.weights[name])
-                self.average.tensors[name].copy_(found.average[name])
-        self._optimiser.load_state_dict(found.optimiser)
-        self._watch.restore(found.state["watch"])
-        self.step = found.step
+    @property
+    def step(self) -> int:
+        """Finished steps."""
+        return self._sitting.step
+
+    @property
+    def average(self) -> Average:
+        return self._sitting.average
 
     def stop(self) -> None:
         """Ask for an end after the current step; safe in a signal handler."""
@@ -194,7 +181,7 @@ class AutoencoderTrainer:
                         with self.average.in_place(self._trained):
                             self._check(self.vae)
             except Diverged as error:
-                raise self._with_way_back(error) from error
+                raise self._sitting.with_way_back(error, learning_rate=self._settings.learning_rate) from error
         if self.step < self._settings.steps:
             return False
         self._publish()
@@ -207,31 +194,22 @@ class AutoencoderTrainer:
         noise = torch.Generator().manual_seed((settings.seed << 32) + step)
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.half):
             found = losses(self.vae, batch, noise)
-        self._watch.loss(step, float(found.total.detach()))
+        self._sitting.watch.loss(step, float(found.total.detach()))
         found.total.backward()
         norm = float(torch.nn.utils.clip_grad_norm_(self._trained.values(), settings.clip))
-        self._watch.gradient(step, norm)
+        self._sitting.watch.gradient(step, norm)
         part = rate(step, steps=settings.steps, warmup=settings.warmup, decay_share=settings.decay_share)
         self._optimiser.set_rate(part)
         self._optimiser.step()
-        self.step += 1
+        self._sitting.step += 1
         self.average.update(self._trained, self.step)
         told = {name: float(value.detach()) for name, value in found._asdict().items()}
         return {"loss": told.pop("total"), **told, "gradient": norm, "rate": settings.learning_rate * part}
 
     def _save(self, report: Report) -> None:
-        if not all(bool(value.isfinite().all()) for value in self._trained.values()):
-            raise Diverged(f"the weights after {self.step} steps are not finite numbers")
+        self._sitting.require_finite()
         report.flush()
-        self._checkpoints.save(
-            Checkpoint(
-                step=self.step,
-                weights=dict(self._trained),
-                average=self.average.tensors,
-                optimiser=self._optimiser.state_dict(),
-                state={"about": self._about, "watch": self._watch.state()},
-            )
-        )
+        self._sitting.save(self._optimiser.state_dict())
 
     def _check(self, vae: AutoencoderKLWan) -> dict[str, float]:
         """Figures and a sheet of these weights, in `quality/`."""
@@ -266,17 +244,6 @@ class AutoencoderTrainer:
     def _videos(self) -> Iterator[Tensor]:
         for start in range(0, min(_MEASURED, len(self._footage)), 4):
             yield pixels(self._footage.frames[start : start + 4])
-
-    def _with_way_back(self, error: Diverged) -> Diverged:
-        steps = self._checkpoints.steps()
-        if not steps:
-            return Diverged(
-                f"{error.message}; there is no checkpoint yet", fix="start again with a lower --learning-rate"
-            )
-        return Diverged(
-            f"{error.message}; the last good checkpoint is {self._checkpoints.path(steps[-1])}",
-            fix=f"run again with --resume and --learning-rate {self._settings.learning_rate / 2:g}",
-        )
 
 
 def _new(config: VaeConfig, *, seed: int) -> AutoencoderKLWan:

@@ -50,7 +50,8 @@ _LOOKED_AT = 4
 class Run(Protocol):
     """Whatever trains step by step."""
 
-    step: int
+    @property
+    def step(self) -> int: ...
 
     def start(self, *, resume: bool) -> list[str]: ...
 
