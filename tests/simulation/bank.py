@@ -194,6 +194,10 @@ class Teller:
                 said = f"{verb} of {self._process.name} raised {type(error).__name__}: {error}"
                 self._world.blame("a_verb_raises_what_it_says", said)
                 raise
+            except BaseException as error:
+                # Told to go at once, in the middle of a call: what the ledger did of it, nobody heard.
+                self._process.excuse(f"{verb}: broken off by {type(error).__name__}")
+                raise
             self._say(verb, lease, *(answer if isinstance(answer, tuple) else (answer,)))
             return answer
 
