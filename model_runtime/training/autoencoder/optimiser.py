@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from model_runtime.training.optimiser import Together
+
 _APART = ("encoder.conv_in.", "decoder.conv_out.", "quant_conv.", "post_quant_conv.")
 """Their rows are pixels or latents, each with a scale of its own: orthogonal updates would level that."""
 _KERNELS_TO_OTHERS = 1.5
@@ -29,27 +31,26 @@ class KernelOptimiser:
         # Muon takes matrices alone. These share the kernels' memory: a step on them is a step on the kernels.
         self._matrices = [nn.Parameter(value.detach().view(len(value), -1)) for value in self._kernels]
         self._others = [value for name, value in parameters.items() if not is_kernel[name]]
-        self._muon = torch.optim.Muon(
+        muon = torch.optim.Muon(
             self._matrices,
             lr=_KERNELS_TO_OTHERS * learning_rate,
             weight_decay=0.0,
             adjust_lr_fn="match_rms_adamw",
         )
-        self._adamw = torch.optim.AdamW(self._others, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
-        self._full = learning_rate
+        adamw = torch.optim.AdamW(self._others, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
+        self._both = Together((muon, adamw))
+        self._full = (_KERNELS_TO_OTHERS * learning_rate, learning_rate)
 
     def set_rate(self, share: float) -> None:
         """Use that share of the full rates from now on."""
-        for optimiser, full in ((self._muon, _KERNELS_TO_OTHERS * self._full), (self._adamw, self._full)):
-            for group in optimiser.param_groups:
-                group["lr"] = share * full
+        for group, full in zip(self._both.param_groups, self._full, strict=True):
+            group["lr"] = share * full
 
     def step(self) -> None:
         """Follow the gradients, and forget them."""
         for kernel, matrix in zip(self._kernels, self._matrices, strict=True):
             matrix.grad = None if kernel.grad is None else kernel.grad.reshape(matrix.shape)
-        self._muon.step()
-        self._adamw.step()
+        self._both.step()
         for value in self._everything():
             value.grad = None
 
@@ -58,15 +59,8 @@ class KernelOptimiser:
 
     def state_dict(self) -> dict[str, Any]:
         """As one optimiser would give it: Muon's parameters first, then AdamW's, numbered on."""
-        kernels, others = self._muon.state_dict(), self._adamw.state_dict()
-        shift = len(self._matrices)
-        state = {**kernels["state"], **{number + shift: value for number, value in others["state"].items()}}
-        return {"state": state, "param_groups": [*kernels["param_groups"], *others["param_groups"]]}
+        return self._both.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """What `state_dict` gave."""
-        shift, groups = len(self._matrices), state["param_groups"]
-        kernels = {number: value for number, value in state["state"].items() if number < shift}
-        others = {number - shift: value for number, value in state["state"].items() if number >= shift}
-        self._muon.load_state_dict({"state": kernels, "param_groups": groups[:1]})
-        self._adamw.load_state_dict({"state": others, "param_groups": groups[1:]})
+        self._both.load_state_dict(dict(state))
