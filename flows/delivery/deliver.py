@@ -100,22 +100,45 @@ def _deliver(
     presign_s: int | None,
     report: Report,
 ) -> Delivery:
+    # First of all: a store without such links refuses, and then nothing is to be there.
+    presigned = None if presign_s is None else presigned_files(collected, store, expires_s=presign_s)
+    out.mkdir(parents=True, exist_ok=True)
+    folder = DeliveryFolder(out, collected.campaign.campaign_id)
+    with folder.occupied():
+        files = _fill(folder, collected, sheet, store, presigned=presigned, report=report)
+    return Delivery(
+        out=out,
+        campaign_id=collected.campaign.campaign_id,
+        rows=len(collected.rows),
+        videos=len(collected.videos),
+        published=collected.states.get(VideoState.PUBLISHED, 0),
+        failed_rows=len(collected.rows_in(BAD)),
+        files=files,
+        final_line=final_line(collected),
+    )
+
+
+def _fill(
+    folder: DeliveryFolder,
+    collected: Collected,
+    sheet: StoredSheet | None,
+    store: ObjectStore,
+    *,
+    presigned: dict[str, Files] | None,
+    report: Report,
+) -> Difference:
     stems = stems_of(collected)
     names = local_files(collected, stems)
     wanted = objects_by_name(collected, names)
-    links: dict[str, Files] = names
-    if presign_s is not None:
-        links = presigned_files(collected, store, expires_s=presign_s)
-    out.mkdir(parents=True, exist_ok=True)
-    folder = DeliveryFolder(out, collected.campaign.campaign_id)
-    brought = folder.place_all(wanted if presign_s is None else {}, store, report)
+    links = names if presigned is None else presigned
+    brought = folder.place_all(wanted if presigned is None else {}, store, report)
     if sheet is not None:
-        places = sheet_links(collected, store, links, presigned=presign_s is not None)
+        places = sheet_links(collected, store, links, presigned=presigned is not None)
         with folder.open(RESULTS) as stream:
             stream.writelines(results(collected, sheet, places))
         with folder.open(FAILED) as stream:
             stream.writelines(failed(collected, sheet))
-    has_picture = write_contact_sheet(collected, store, stems, out / PICTURE)
+    has_picture = write_contact_sheet(collected, store, stems, folder.out / PICTURE)
     folder.write(REPORT, report_page(collected, picture=PICTURE if has_picture else "").encode("utf-8", "replace"))
     pages = _write_gallery(collected, folder, links, report)
     others = [PICTURE] if has_picture else []
@@ -124,16 +147,7 @@ def _deliver(
         others += [DEFAULTS] if folder.write_unless_theirs(DEFAULTS, defaults) else []
     folder.note_written([*pages, *others])
     removed = folder.remove_others([*wanted, *pages, *others])
-    return Delivery(
-        out=out,
-        campaign_id=collected.campaign.campaign_id,
-        rows=len(collected.rows),
-        videos=len(collected.videos),
-        published=collected.states.get(VideoState.PUBLISHED, 0),
-        failed_rows=len(collected.rows_in(BAD)),
-        files=Difference(fetched=brought.fetched, kept=brought.kept, removed=removed),
-        final_line=final_line(collected),
-    )
+    return Difference(fetched=brought.fetched, kept=brought.kept, removed=removed)
 
 
 def load_sheet(ref: ManifestRef, store: ObjectStore) -> StoredSheet:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import secrets
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +18,7 @@ from schemas.errors import Refused
 from schemas.object_ref import ObjectRef
 from storage.objects.protocol import ObjectStore
 from storage.objects.verified import get_verified
-from storage.objects.whole_file import whole_file
+from storage.objects.whole_file import is_part, part_of, whole_file
 
 RECORD = ".callsheet-delivery.json"
 """What callsheet put into the folder; without an entry here no file is removed."""
@@ -56,6 +56,21 @@ class DeliveryFolder:
         self.out = out
         self._campaign_id = campaign_id
         self._placed = self._read_record()
+
+    @contextmanager
+    def occupied(self) -> Iterator[None]:
+        """The block in which files are brought; who enters alone clears away what a killed delivery left half-brought.
+
+        A second delivery beside this one leaves all parts alone, since some are being written. The lock
+        is on the folder itself, shared, and ends with its process.
+        """
+        with _open_folder(self.out) as handle:
+            with suppress(OSError):  # some network file systems lock no folder: there parts stay
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._remove_parts()
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_SH)  # waits at most for somebody's clearing away
+            yield
 
     def write(self, name: str, data: bytes) -> None:
         with whole_file(self.out / name) as stream:
@@ -119,6 +134,13 @@ class DeliveryFolder:
                 folder.rmdir()  # only an empty one goes
         return removed
 
+    def _remove_parts(self) -> None:
+        """Only in folders that the record names, and only names that `part_of` gives."""
+        for folder in {self.out, *((self.out / name).parent for name in self._placed)}:
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if is_part(path) and _regular(path):
+                    path.unlink(missing_ok=True)
+
     # -- one file ----------------------------------------------------------------------------------------------
 
     def _is_there(self, name: str, ref: ObjectRef) -> bool:
@@ -162,6 +184,15 @@ class DeliveryFolder:
         self.write(RECORD, json.dumps({"campaign_id": self._campaign_id, "files": files}, indent=1).encode())
 
 
+@contextmanager
+def _open_folder(path: Path) -> Iterator[int]:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
 def _regular(path: Path) -> os.stat_result | None:
     try:
         found = path.lstat()
@@ -180,7 +211,7 @@ def _linked(store: ObjectStore, ref: ObjectRef, path: Path) -> bool:
     if not store.url.startswith("file:"):
         return False
     source = Path(store.public_location(ref.key))
-    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
+    part = part_of(path)
     try:
         os.link(source, part, follow_symlinks=False)
         found = part.lstat()

@@ -14,12 +14,13 @@ import pytest
 
 from flows.delivery import deliver
 from flows.delivery.collect import BAD, collect
-from flows.delivery.folder import RECORD
+from flows.delivery.folder import RECORD, DeliveryFolder
 from flows.delivery.links import local_files, sheet_links, stems_of
 from schemas.errors import Corrupted, InvalidInput, Refused
 from schemas.states import VideoState
 from storage.ledger.memory import MemoryLedger
 from storage.objects.directory import DirectoryStore
+from storage.objects.whole_file import part_of
 from tests.support.campaigns import Stage
 from tests.support.s3 import S3Server
 
@@ -156,9 +157,12 @@ def test_a_delivery_that_was_killed_is_finished_by_the_next_one(stage: Stage, tm
         from flows.delivery.folder import DeliveryFolder
         from schemas.object_ref import ObjectRef
         from storage.objects.directory import DirectoryStore
+        from storage.objects.whole_file import part_of
         class Dying(DirectoryStore):
             def public_location(self, key):
                 if done:
+                    # What a copy that is under way has beside its name at that moment.
+                    part_of(Path(sys.argv[1]) / "videos" / "b.mp4").write_bytes(b"half")
                     os.kill(os.getpid(), signal.SIGKILL)
                 done.append(key)
                 return super().public_location(key)
@@ -186,6 +190,25 @@ def test_a_delivery_that_was_killed_is_finished_by_the_next_one(stage: Stage, tm
     deliver(stage.ledger, stage.store, campaign, out)
     assert [path.name for path in (out / "videos").iterdir()] == ["c.mp4"]
     assert not list(out.rglob("*.part"))
+
+
+def test_a_delivery_beside_another_leaves_its_parts_alone(stage: Stage, tmp_path: Path) -> None:
+    """While somebody is in the folder, a half-brought file may be theirs; the next one who is alone clears it away."""
+    campaign = stage.submit(SHEET)
+    stage.play(campaign)
+    out = tmp_path / "out"
+    deliver(stage.ledger, stage.store, campaign, out)
+    part = part_of(out / "videos" / "a.mp4")
+    part.write_bytes(b"half")
+    theirs = out / "videos" / ".notes.part"
+    theirs.write_bytes(b"precious")
+    with DeliveryFolder(out, campaign).occupied():
+        part.write_bytes(b"half")
+        deliver(stage.ledger, stage.store, campaign, out)
+        assert part.exists()
+    deliver(stage.ledger, stage.store, campaign, out)
+    assert not part.exists()
+    assert theirs.exists()
 
 
 def test_a_directory_has_no_links_that_work_outside(stage: Stage, tmp_path: Path) -> None:
