@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.support.prefect_database import prefect_database_folder
 from tests.support.scheduling import Schedule, make_schedule, put_first
 
 __all__ = ["prefect_database_folder"]
+
+# Tensors are small, and several tests run side by side: a second thread, here or in a process that a test starts, only
+# waits for the first. Before anything imports torch, which looks once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

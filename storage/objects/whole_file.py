@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-
 _PART = re.compile(r"\..+\.[0-9a-f]{16}\.part", re.DOTALL)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,9 @@ import pytest
 from model_runtime.humo.config import VaeConfig
 from model_runtime.training.world.identity import Split
 from model_runtime.training.world.world import World
+from tests.support.without import MODEL, are_here, without
 
-_IS_HERE = all(find_spec(name) for name in ("torch", "diffusers", "transformers", "accelerate"))
+_IS_HERE = are_here((*MODEL, "accelerate"))
 
 WORLD = World(width=32, height=32, frames=9, supersample=2, duos=0.3)
 TINY = VaeConfig(
@@ -19,13 +19,8 @@ TINY = VaeConfig(
 )
 
 
-class _WithoutTorch(pytest.Module):
-    def collect(self) -> list[pytest.Item]:
-        pytest.skip("training's libraries are not installed: pip install -c constraints.txt -e '.[worker,training]'")
-
-
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    return None if _IS_HERE else _WithoutTorch.from_parent(parent, path=module_path)
+    return None if _IS_HERE else without(parent, module_path, "worker,training")
 
 
 if _IS_HERE:
