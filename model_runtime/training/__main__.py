@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--learning-rate", type=float, default=1e-3)
     train.add_argument("--warmup", type=int, default=100)
     train.add_argument("--focus-weight", type=float, default=0.1, help="of the mask loss; 0 leaves it out")
+    train.add_argument("--full", action="store_true", help="train every weight of the transformer, not the stage's own")
     train.add_argument("--mix", type=int, nargs=2, default=(20, 50), metavar=("FROM", "TO"), help="percent with speech")
     train.add_argument("--save-every", type=int, default=500)
     train.add_argument("--sample-every", type=int, default=0, help="steps between sheets of samples; 0 draws none")
@@ -144,6 +145,7 @@ def _trainer(arguments: argparse.Namespace) -> _Run:
         batch=arguments.batch,
         train_text=arguments.train_text,
         focus_weight=arguments.focus_weight,
+        is_full=arguments.full,
         mixing=Mixing(tasks=TaskMix(start=start, end=end)),
         accelerator=Accelerator(cpu=arguments.cpu, mixed_precision=arguments.precision),
     )

@@ -52,6 +52,7 @@ def assemble(
     batch: int,
     train_text: bool = False,
     focus_weight: float = 0.1,
+    is_full: bool = False,
     mixing: Mixing | None = None,
     accelerator: Accelerator | None = None,
     optimise: Optimise = adamw,
@@ -67,6 +68,7 @@ def assemble(
         batch: samples per step.
         train_text: the base trains the text encoder too.
         focus_weight: of the mask loss.
+        is_full: every weight of the transformer is trained, not the stage's own alone.
         mixing: what samples are given.
         accelerator: device and precision.
         optimise: which optimiser.
@@ -101,6 +103,7 @@ def assemble(
         loaded.text.encoder,
         train_text=train_text,
         focus_weight=focus_weight,
+        is_full=is_full,
         seed=settings.seed,
     )
     if accelerator.device.type == "cpu":
@@ -119,6 +122,7 @@ def assemble(
             "data": FinishedDataset(sources.data).digest if sources.data else "",
             "train_text": train_text,
             "focus_weight": focus_weight,
+            "is_full": is_full,
             "mixing": repr(mixing or Mixing()),
         },
         on_sample=sheet,

@@ -18,19 +18,25 @@ def is_of_self_attention(name: str) -> bool:
     return ".self_attn." in name
 
 
-def trains(stage: Stage, name: str) -> bool:
-    """Does the stage train that weight of the transformer (paper, progressive training)?"""
-    if stage is Stage.BASE:
+def trains(stage: Stage, name: str, *, is_full: bool = False) -> bool:
+    """Does the stage train that weight of the transformer (paper, progressive training)?
+
+    Args:
+        is_full: full fine-tuning, which the paper compares with: all weights, but no speech before its stage.
+    """
+    if stage is Stage.BASE or (is_full and not stage.has_speech):
         return not is_of_speech(name)
+    if is_full:
+        return True
     if stage is Stage.STAGE1:
         return is_of_self_attention(name)
     return is_of_self_attention(name) or is_of_speech(name)
 
 
-def freeze(transformer: HumoTransformer, stage: Stage) -> None:
+def freeze(transformer: HumoTransformer, stage: Stage, *, is_full: bool = False) -> None:
     """Let gradients reach what the stage trains, and nothing else of the transformer."""
     for name, parameter in transformer.named_parameters():
-        parameter.requires_grad_(trains(stage, name))
+        parameter.requires_grad_(trains(stage, name, is_full=is_full))
 
 
 def freeze_all(module: nn.Module) -> None:

@@ -52,6 +52,7 @@ class Trainee(nn.Module):
         *,
         train_text: bool = False,
         focus_weight: float = 0.1,
+        is_full: bool = False,
         seed: int = 0,
     ) -> Trainee:
         """The stage's trainee: frozen where it has to be, silent until speech is learned.
@@ -59,9 +60,10 @@ class Trainee(nn.Module):
         Args:
             train_text: the base trains the text encoder too: for one that never read anything before.
             focus_weight: of the mask loss; 0 leaves the predictor out.
+            is_full: every weight of the transformer is trained, not the stage's own alone.
             seed: of the mask predictor's first weights.
         """
-        freeze(transformer, stage)
+        freeze(transformer, stage, is_full=is_full)
         freeze_all(text)
         if train_text and stage is Stage.BASE:
             text.requires_grad_()

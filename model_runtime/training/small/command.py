@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_runtime.training.small.plan import MINUTES, ROWS, Plan
+from model_runtime.training.variant import Variant
 
 if TYPE_CHECKING:
     from model_runtime.training.small.pieces import Stopping
@@ -29,6 +30,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kinds", nargs="+", choices=list(ROWS), default=[], help="of clips; default: all")
     parser.add_argument("--steps", type=int, nargs=4, metavar=("AE", "BASE", "STAGE1", "STAGE2"), help="of each piece")
     parser.add_argument("--vae", type=Path, metavar="FILE", help="take this autoencoder instead of training one")
+    parser.add_argument(
+        "--like", type=Path, metavar="DIR", help="train stage 2 alone, from the stage 1 of that training"
+    )
+    parser.add_argument("--variant", choices=list(Variant), type=Variant, default=Variant.PAPER, help="of stage 2")
     parser.add_argument("--processes", type=int, default=2, help="that draw and encode side by side")
     parser.add_argument("--save-every", type=int, default=250)
     parser.add_argument("--sample-every", type=int, default=0, help="steps between sheets of samples; 0 draws none")
@@ -59,8 +64,10 @@ def run(arguments: argparse.Namespace, stopping: Stopping) -> int:
         plan=plan,
         out=arguments.out,
         weights=arguments.weights or arguments.out / "weights",
-        cache=arguments.cache or arguments.out / "cache",
+        cache=arguments.cache or (arguments.like or arguments.out) / "cache",
         vae=arguments.vae,
+        like=arguments.like,
+        variant=arguments.variant,
         processes=arguments.processes,
         save_every=arguments.save_every,
         sample_every=arguments.sample_every,

@@ -34,7 +34,8 @@ from model_runtime.training.small.packaging import package
 from model_runtime.training.small.plan import Plan
 from model_runtime.training.stage import Stage
 from model_runtime.training.trainer import Settings
-from schemas.errors import Refused
+from model_runtime.training.variant import Variant
+from schemas.errors import InvalidInput, Refused
 
 MODEL = "humo-small"
 _PIECES = ("autoencoder", "latents", *Stage, "package")
@@ -74,6 +75,8 @@ class Work:
         weights: folder that gets the finished model.
         cache: of clips and latents.
         vae: an autoencoder that is trained already; None trains one.
+        like: folder of a training whose autoencoder, latents and stage 1 are taken: stage 2 alone is trained.
+        variant: of stage 2.
         processes: that draw and encode side by side.
         save_every: steps between checkpoints.
         sample_every: steps between sheets; 0 draws none.
@@ -86,6 +89,8 @@ class Work:
     weights: Path
     cache: Path
     vae: Path | None = None
+    like: Path | None = None
+    variant: Variant = Variant.PAPER
     processes: int = 2
     save_every: int = 250
     sample_every: int = 0
@@ -95,7 +100,17 @@ class Work:
     @property
     def beginning(self) -> Path:
         """Weights folder of the first steps."""
-        return self.out / "beginning"
+        return (self.like or self.out) / "beginning"
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Those that are trained here."""
+        return (Stage.STAGE2,) if self.like else tuple(Stage)
+
+    def before(self, stage: Stage) -> Path | None:
+        """Folder of the stage that this one starts from."""
+        before = dict(zip(list(Stage)[1:], Stage, strict=False)).get(stage)
+        return (self.like or self.out) / before if before else None
 
     def encodings(self) -> list[tuple[Encoding, int]]:
         """What is learned from, row by row, with its shards."""
@@ -135,7 +150,7 @@ def train(work: Work, stopping: Stopping) -> bool:
     is_ready = _prepare(work, diary, stopping) if accelerator.is_main_process else True
     if not _all(accelerator, is_ready):
         return False
-    for stage in Stage:
+    for stage in work.stages:
         if not _stage(work, diary, stage, stopping, accelerator):
             return False
     if accelerator.is_main_process:
@@ -152,7 +167,11 @@ def _all(accelerator: Accelerator, is_so: bool) -> bool:
 
 def _prepare(work: Work, diary: Diary, stopping: Stopping) -> bool:
     """Autoencoder and latents; False where a signal came first."""
+    if work.like is not None:
+        _require_stage1(work.like)
     _keep_plan(work)
+    if work.like is not None:
+        return True
     vae = _autoencoder(work, diary, stopping)
     if vae is None:
         return False
@@ -160,9 +179,14 @@ def _prepare(work: Work, diary: Diary, stopping: Stopping) -> bool:
     return True
 
 
+def _require_stage1(like: Path) -> None:
+    if not (like / Stage.STAGE1 / TRANSFORMER).is_file() or not (like / _CHANNELS).is_file():
+        raise InvalidInput(f"{like} holds no finished stage 1", fix="train that one first, or name another with --like")
+
+
 def _keep_plan(work: Work) -> None:
     path = work.out / "plan.json"
-    now = work.plan.as_json()
+    now = {**work.plan.as_json(), "variant": work.variant.value}
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
         other = sorted(name for name in now if name not in {"steps"} and before.get(name) != now[name])
@@ -239,7 +263,6 @@ def _tell(done: int, count: int) -> None:
 
 
 def _stage(work: Work, diary: Diary, stage: Stage, stopping: Stopping, accelerator: Accelerator) -> bool:
-    before = dict(zip(list(Stage)[1:], Stage, strict=False)).get(stage)
     plan, out = work.plan, work.out / stage
     steps = plan.steps[stage]
     if diary.is_finished(stage, steps) and (out / TRANSFORMER).is_file():
@@ -251,7 +274,7 @@ def _stage(work: Work, diary: Diary, stage: Stage, stopping: Stopping, accelerat
         Sources(
             weights=work.beginning,
             model=MODEL,
-            start_from=work.out / before if before else None,
+            start_from=work.before(stage),
             world=plan.rows[0][0],
             clips=len(examples),
         ),
@@ -267,10 +290,13 @@ def _stage(work: Work, diary: Diary, stage: Stage, stopping: Stopping, accelerat
         out,
         batch=plan.batch,
         train_text=stage is Stage.BASE,
+        focus_weight=work.variant.focus_weight,
+        is_full=work.variant.is_full and stage.has_speech,
+        mixing=work.variant.mixing,
         accelerator=accelerator,
         optimise=muon,
         examples=examples,
-        channels=torch.tensor(json.loads((work.out / _CHANNELS).read_text(encoding="utf-8"))),
+        channels=torch.tensor(json.loads(((work.like or work.out) / _CHANNELS).read_text(encoding="utf-8"))),
     )
     with diary.piece(stage, steps) as note:
         note["ranks"] = accelerator.num_processes
@@ -314,6 +340,7 @@ def facts(work: Work) -> dict[str, Any]:
     return {
         "model": MODEL,
         "plan": work.plan.as_json(),
+        "variant": work.variant.value,
         "worlds": [world.digest for world, _ in work.plan.rows],
         "autoencoder": str(work.vae.name) if work.vae else "trained with it",
         "pieces": diary.pieces,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from model_runtime.humo.config import TINY_RANDOM
 from model_runtime.humo.transformer import HumoTransformer
-from model_runtime.training.freezing import freeze, silence
+from model_runtime.training.freezing import freeze, is_of_speech, silence
 from model_runtime.training.stage import Stage
 
 _SELF_ATTENTION = {"q.weight", "q.bias", "k.weight", "k.bias", "v.weight", "v.bias", "o.weight", "o.bias"} | {
@@ -57,6 +57,16 @@ def test_gradients_reach_exactly_what_the_stage_trains(stage: Stage) -> None:
     _velocity(transformer, _sound(1)).square().mean().backward()
     reached = {name for name, value in transformer.named_parameters() if value.grad is not None and value.grad.any()}
     assert reached == wanted
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_full_fine_tuning_trains_all_but_speech_before_its_stage(stage: Stage) -> None:
+    """What the paper compares with: nothing is spared but what is silent."""
+    transformer = _transformer()
+    freeze(transformer, stage, is_full=True)
+    frozen = {name for name, value in transformer.named_parameters() if not value.requires_grad}
+    speech = {name for name, _ in transformer.named_parameters() if is_of_speech(name)}
+    assert frozen == (set() if stage.has_speech else speech)
 
 
 def test_another_stage_thaws_again() -> None:

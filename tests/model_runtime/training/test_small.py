@@ -27,6 +27,7 @@ from model_runtime.training.autoencoder.start import begin
 from model_runtime.training.cache import drawn as drawn_module
 from model_runtime.training.cache import encoded as encoded_module
 from model_runtime.training.cache import shards as shards_module
+from model_runtime.training.mixing import TaskMix
 from model_runtime.training.publishing import TEXT_ENCODER, TRANSFORMER
 from model_runtime.training.small import pieces, plan
 from model_runtime.training.small.beginning import write_beginning
@@ -35,6 +36,7 @@ from model_runtime.training.small.packaging import FACTS, LARGEST, package
 from model_runtime.training.small.plan import Plan
 from model_runtime.training.small.words import write_tokenizer
 from model_runtime.training.stage import Stage
+from model_runtime.training.variant import Variant
 from model_runtime.training.world.world import World
 from schemas.errors import InvalidInput, Refused
 from schemas.model_spec import WAN_NEGATIVE_PROMPT
@@ -138,6 +140,36 @@ def test_a_whole_training_goes_on_and_ends_in_weights(work: pieces.Work) -> None
     other = pieces.Work(**{**vars(work), "plan": Plan(steps=work.plan.steps, clips=4, footage=1, seed=1)})
     with pytest.raises(Refused, match="seed 0"):
         pieces.train(other, _never)
+    # A variant starts from that stage 1, trains stage 2 its own way, and leaves the first training alone.
+    full = replace(work, like=work.out, out=work.out.with_name("full"), weights=work.out / "full", variant=Variant.FULL)
+    assert pieces.train(full, _never)
+    assert not (full.out / Stage.BASE).exists()
+    begun, paper, fully = (
+        load_file(folder / TRANSFORMER)
+        for folder in (work.out / Stage.STAGE1, work.out / Stage.STAGE2, full.out / Stage.STAGE2)
+    )
+    changed = {
+        name.split(".")[2] for name in begun if name[:7] == "blocks." and not torch.equal(begun[name], paper[name])
+    }
+    assert changed == {"self_attn", "audio_cross_attn_wrapper"}
+    changed = {
+        name.split(".")[2] for name in begun if name[:7] == "blocks." and not torch.equal(begun[name], fully[name])
+    }
+    assert changed > {"self_attn", "audio_cross_attn_wrapper", "ffn"}
+
+
+def test_a_variant_needs_a_stage_1(work: pieces.Work) -> None:
+    """Said before anything is written."""
+    with pytest.raises(InvalidInput, match="no finished stage 1"):
+        pieces.train(replace(work, like=work.out / "nowhere"), _never)
+
+
+def test_variants_differ_in_one_part_each() -> None:
+    """The mix, the mask loss, or what is trained; never two of them."""
+    told = {variant: (variant.mixing, variant.focus_weight, variant.is_full) for variant in Variant}
+    paper = told.pop(Variant.PAPER)
+    assert [sum(a != b for a, b in zip(paper, other, strict=True)) for other in told.values()] == [1, 1, 1]
+    assert Variant.UNMIXED.mixing.tasks == TaskMix(start=50, end=50)
 
 
 def test_a_decoder_may_be_better_but_latents_stay(work: pieces.Work) -> None:
