@@ -8,6 +8,9 @@ JOBS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 2)
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 .DEFAULT_GOAL := help
+# A campaign is many short processes, and the tests start them by the thousand: what one has compiled the next one reads,
+# also where the shell asks for the opposite.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
 help: ## list the targets
