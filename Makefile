@@ -30,6 +30,11 @@ help: ## list the targets
 	$(PIP) -e '.[orchestrator,worker,training,evaluation,test,lint]'
 	@touch $@
 
+.venv/worker.stamp: .venv/setup.stamp
+	$(PIP) torch
+	$(PIP) -e '.[orchestrator,worker]'
+	@touch $@
+
 .PHONY: setup
 setup: .venv/setup.stamp ## make the virtual environment .venv with callsheet in it (no torch)
 
@@ -37,8 +42,12 @@ setup: .venv/setup.stamp ## make the virtual environment .venv with callsheet in
 setup-dev: .venv/dev.stamp ## the same with what tests and linters need
 
 .PHONY: demo
-demo: setup ## render examples/quickstart/campaign.csv into out/quickstart/
-	$(BIN)/callsheet run examples/quickstart/campaign.csv --campaign quickstart --engine animatic --workers 2 --out out/quickstart
+demo: .venv/worker.stamp ## render examples/quickstart/campaign.csv with humo-small, on the CPU, into out/quickstart/
+	CALLSHEET_WEIGHTS=examples/weights $(BIN)/callsheet run examples/quickstart/campaign.csv --campaign quickstart --engine humo --model humo-small --workers 2 --out out/quickstart
+
+.PHONY: demo-animatic
+demo-animatic: setup ## the check before paying: framing, cuts and timing, drawn without a model (and without torch), into out/animatic/
+	$(BIN)/callsheet run examples/quickstart/campaign.csv --campaign animatic --engine animatic --workers 2 --out out/animatic
 
 .PHONY: test
 test: setup-dev ## run the tests

@@ -70,6 +70,8 @@ class ModelSpec:
     name: str
     engine: str
     """The engine that renders with it unless the campaign names another."""
+    how_to_get: str = "run `callsheet model fetch {name}`, or bring the lock file from where the weights are"
+    """What to do where its weights are not there; `{name}` is the model's."""
     modes: frozenset[Mode] = frozenset(Mode)
     max_frames: int = 97
     """Longest clip; of the form 4n+1."""
@@ -171,6 +173,7 @@ HUMO_1_7B = ModelSpec(
 HUMO_SMALL = ModelSpec(
     name="humo-small",
     engine="humo",
+    how_to_get="its weights lie in the project's folder examples/weights: set CALLSHEET_WEIGHTS to that",
     max_frames=33,
     spatial_multiple=96,
     upscale=6,
@@ -195,6 +198,7 @@ HUMO_SMALL = ModelSpec(
 TINY_RANDOM = ModelSpec(
     name="tiny-random",
     engine="humo",
+    how_to_get="run `callsheet model make-tiny {name}`",
     min_side=32,
     max_side=512,
     max_pixels=512 * 512,

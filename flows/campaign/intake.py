@@ -22,7 +22,7 @@ from schemas.digest import sha256_hex
 from schemas.errors import InvalidInput
 from schemas.manifest.parse import ParsedManifest, parse_manifest
 from schemas.manifest.rows import ManifestRow, check_rows
-from schemas.model_spec import TINY_RANDOM, ModelSpec, engine_digest, find_engine, find_model
+from schemas.model_spec import ModelSpec, engine_digest, find_engine, find_model
 from schemas.object_ref import ObjectRef
 from schemas.planning import RenderSetup, RowMedia, plan_rows
 from schemas.problem import RowProblem
@@ -206,11 +206,10 @@ def require_weights(setup: RenderSetup, installation: Settings) -> None:
     """
     if not setup.model_digest:
         path = Path(installation.weights) / lock_name(setup.model.name)
-        how = "make-tiny" if setup.model == TINY_RANDOM else "fetch"
+        how = setup.model.how_to_get.format(name=setup.model.name)
         raise InvalidInput(
             f"there is no lock file {path}: the weights of {setup.model.name} are not known here",
-            fix=f"run `callsheet model {how} {setup.model.name}`, or bring the lock file from where the weights are; "
-            "--engine animatic checks the campaign without weights",
+            fix=f"{how}; --engine animatic checks the campaign without weights",
         )
 
 

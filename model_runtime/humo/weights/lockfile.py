@@ -137,5 +137,5 @@ def _how_to_get(root: Path, model: str) -> str:
     if known and known.is_random:
         return f"in an empty folder: python -m model_runtime model make-tiny {model} --weights DIR"
     if known and not known.published:
-        return f"train it with `make train-small`, or bring the whole folder from where {model} is"
+        return f"{model} ships with the project, in examples/weights: name that folder with --weights"
     return f"python -m model_runtime model fetch {model} --weights {root}"
