@@ -14,9 +14,9 @@ from schemas.errors import InvalidInput
 MINUTES = 180
 """What the whole plan is cut for, on two cores that do nothing else."""
 
-_WHOLE = {"autoencoder": 7500, Stage.BASE: 4500, Stage.STAGE1: 3000, Stage.STAGE2: 4500}
+_WHOLE = {"autoencoder": 14_000, Stage.BASE: 2500, Stage.STAGE1: 1000, Stage.STAGE2: 2600}
 """Steps of each piece."""
-_CLIPS, _FOOTAGE = 24_000, 3000
+_CLIPS, _FOOTAGE = 16_000, 1900
 _LEAST_FOOTAGE = 64
 
 ROWS: Mapping[str, tuple[World, float]] = {

@@ -81,11 +81,11 @@ def test_the_ear_hands_the_bands_on(tmp_path: Path) -> None:
 def test_a_plan_is_cut_to_its_minutes() -> None:
     """A sixtieth of the time is a sixtieth of the steps and clips; no time is refused."""
     whole, short = Plan.within(plan.MINUTES), Plan.within(plan.MINUTES / 60)
-    assert short.steps == {name: steps / 60 for name, steps in whole.steps.items()}
+    assert short.steps == {name: round(steps / 60) for name, steps in whole.steps.items()}
     assert len(whole.rows) == 4
     assert sum(count for _, count in whole.rows) * shards_module.SHARD == pytest.approx(whole.clips, rel=0.02)
     assert [world for world, _ in Plan.within(1).rows] == [World()]
-    assert replace(whole, kinds=("tall",)).rows == ((World(height=96), 188),)
+    assert replace(whole, kinds=("tall",)).rows == ((World(height=96), 125),)
     with pytest.raises(InvalidInput, match="0 minutes"):
         Plan.within(0)
 
