@@ -14,7 +14,7 @@ from schemas.errors import InvalidInput
 MINUTES = 180
 """What the whole plan is cut for, on two cores that do nothing else."""
 
-_WHOLE = {"autoencoder": 14_000, Stage.BASE: 2500, Stage.STAGE1: 1000, Stage.STAGE2: 2600}
+_WHOLE = {"autoencoder": 14_000, Stage.BASE: 2500, Stage.STAGE1: 1000, Stage.STAGE2: 4000}
 """Steps of each piece."""
 _CLIPS, _FOOTAGE = 16_000, 1900
 _LEAST_FOOTAGE = 64
