@@ -28,7 +28,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--clips", type=int, help="clips to learn from; default: by --minutes")
     parser.add_argument("--kinds", nargs="+", choices=list(ROWS), default=[], help="of clips; default: all")
-    parser.add_argument("--steps", type=int, nargs=4, metavar=("AE", "BASE", "STAGE1", "STAGE2"), help="of each piece")
+    parser.add_argument(
+        "--steps", type=int, nargs=5, help="of each piece", metavar=("AE", "BASE", "STAGE1", "STAGE2", "FINETUNE")
+    )
     parser.add_argument("--vae", type=Path, metavar="FILE", help="take this autoencoder instead of training one")
     parser.add_argument(
         "--like", type=Path, metavar="DIR", help="train stage 2 alone, from the stage 1 of that training"
@@ -53,13 +55,13 @@ def run(arguments: argparse.Namespace, stopping: Stopping) -> int:
     from dataclasses import replace
 
     from model_runtime.training.small import pieces
+    from model_runtime.training.small.course import Course
     from model_runtime.training.small.packaging import package
-    from model_runtime.training.stage import Stage
 
     plan = Plan.within(arguments.minutes, seed=arguments.seed, batch=arguments.batch, clips=arguments.clips)
     plan = replace(plan, kinds=tuple(arguments.kinds))
     if arguments.steps:
-        plan = replace(plan, steps=dict(zip(("autoencoder", *Stage), arguments.steps, strict=True)))
+        plan = replace(plan, steps=dict(zip(("autoencoder", *Course), arguments.steps, strict=True)))
     work = pieces.Work(
         plan=plan,
         out=arguments.out,

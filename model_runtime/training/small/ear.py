@@ -56,5 +56,7 @@ def write_ear(path: Path, width: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = encoder.state_dict()
     save_file({f"model.encoder.{name}": value.bfloat16().contiguous() for name, value in state.items()}, path)
+    # safetensors writes for the owner alone; weights are for whoever may read their folder.
+    path.chmod(0o644)
     encoder.config.save_pretrained(path.parent)
     WhisperFeatureExtractor(feature_size=width, chunk_length=_CHUNK_S).save_pretrained(path.parent)

@@ -19,7 +19,7 @@ from model_runtime.humo.weights.verify import verify_tensors
 from model_runtime.training.checkpoints import Checkpoints
 from model_runtime.training.publishing import TEXT_ENCODER, TRANSFORMER
 from model_runtime.training.small.beginning import lock_folder, write_tensors
-from model_runtime.training.stage import Stage
+from model_runtime.training.small.course import Course
 from schemas.errors import InvalidInput
 from schemas.weights import WeightsLock
 
@@ -93,18 +93,18 @@ def latest(out: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, A
     Raises:
         InvalidInput: there is nothing yet.
     """
-    for before, stage in reversed(list(zip((None, *Stage), Stage, strict=False))):
-        folder = out / stage
+    for course in reversed(Course):
+        folder, before = out / course, course.before
         checkpoint = Checkpoints(folder / "checkpoints").latest()
         if (folder / TRANSFORMER).is_file():
             step = checkpoint.step if checkpoint else None
             found = load_file(folder / TRANSFORMER), load_file(folder / TEXT_ENCODER)
-            return *found, {"stage": stage.value, "step": step, "is_finished": True}
+            return *found, {"course": course.value, "step": step, "is_finished": True}
         if checkpoint is not None and before is not None and (out / before / TRANSFORMER).is_file():
             transformer, text = load_file(out / before / TRANSFORMER), load_file(out / before / TEXT_ENCODER)
             for name, value in checkpoint.average.items():
                 _put(name, value, transformer, text)
-            return transformer, text, {"stage": stage.value, "step": checkpoint.step, "is_finished": False}
+            return transformer, text, {"course": course.value, "step": checkpoint.step, "is_finished": False}
     raise InvalidInput(f"{out} holds no finished stage", fix="train on: the base is the first that can be packaged")
 
 

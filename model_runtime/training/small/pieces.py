@@ -30,15 +30,15 @@ from model_runtime.training.optimiser import muon
 from model_runtime.training.publishing import TRANSFORMER
 from model_runtime.training.sensitivity import channel_weights
 from model_runtime.training.small.beginning import write_beginning
+from model_runtime.training.small.course import Course
 from model_runtime.training.small.packaging import package
 from model_runtime.training.small.plan import Plan
-from model_runtime.training.stage import Stage
 from model_runtime.training.trainer import Settings
 from model_runtime.training.variant import Variant
 from schemas.errors import InvalidInput, Refused
 
 MODEL = "humo-small"
-_PIECES = ("autoencoder", "latents", *Stage, "package")
+_PIECES = ("autoencoder", "latents", *Course, "package")
 _WAIT_FOR_FIRST = timedelta(days=2)
 """Ranks wait for the one that trains the autoencoder and draws."""
 _CHANNELS = "channels.json"
@@ -105,14 +105,13 @@ class Work:
         return (self.like or self.out) / "beginning"
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
+    def courses(self) -> tuple[Course, ...]:
         """Those that are trained here."""
-        return (Stage.STAGE2,) if self.like else tuple(Stage)
+        return (Course.STAGE2,) if self.like else tuple(Course)
 
-    def before(self, stage: Stage) -> Path | None:
-        """Folder of the stage that this one starts from."""
-        before = dict(zip(list(Stage)[1:], Stage, strict=False)).get(stage)
-        return (self.like or self.out) / before if before else None
+    def before(self, course: Course) -> Path | None:
+        """Folder of the course that this one starts from."""
+        return (self.like or self.out) / course.before if course.before else None
 
     def encodings(self) -> list[tuple[Encoding, int]]:
         """What is learned from, row by row, with its shards."""
@@ -152,8 +151,8 @@ def train(work: Work, stopping: Stopping) -> bool:
     is_ready = _prepare(work, diary, stopping) if accelerator.is_main_process else True
     if not _all(accelerator, is_ready):
         return False
-    for stage in work.stages:
-        if not _stage(work, diary, stage, stopping, accelerator):
+    for course in work.courses:
+        if not _course(work, diary, course, stopping, accelerator):
             return False
     if accelerator.is_main_process:
         with diary.piece("package"):
@@ -182,7 +181,7 @@ def _prepare(work: Work, diary: Diary, stopping: Stopping) -> bool:
 
 
 def _require_stage1(like: Path) -> None:
-    if not (like / Stage.STAGE1 / TRANSFORMER).is_file() or not (like / _CHANNELS).is_file():
+    if not (like / Course.STAGE1 / TRANSFORMER).is_file() or not (like / _CHANNELS).is_file():
         raise InvalidInput(f"{like} holds no finished stage 1", fix="train that one first, or name another with --like")
 
 
@@ -265,10 +264,11 @@ def _tell(done: int, count: int) -> None:
     sys.stderr.write(f"{done} of {count} shards\n")
 
 
-def _stage(work: Work, diary: Diary, stage: Stage, stopping: Stopping, accelerator: Accelerator) -> bool:
-    plan, out = work.plan, work.out / stage
-    steps = plan.steps[stage]
-    if diary.is_finished(stage, steps) and (out / TRANSFORMER).is_file():
+def _course(work: Work, diary: Diary, course: Course, stopping: Stopping, accelerator: Accelerator) -> bool:
+    variant = Variant.FULL if course is Course.FINETUNE else work.variant
+    plan, out = work.plan, work.out / course
+    steps = plan.steps[course]
+    if diary.is_finished(course, steps) and (out / TRANSFORMER).is_file():
         return True
     examples = EncodedExamples(
         [(encoding.shards(work.cache / "latents"), count) for encoding, count in work.encodings()]
@@ -277,12 +277,12 @@ def _stage(work: Work, diary: Diary, stage: Stage, stopping: Stopping, accelerat
         Sources(
             weights=work.beginning,
             model=MODEL,
-            start_from=work.before(stage),
+            start_from=work.before(course),
             world=plan.rows[0][0],
             clips=len(examples),
         ),
         Settings(
-            stage=stage,
+            stage=course.stage,
             steps=steps,
             seed=plan.seed,
             learning_rate=plan.learning_rate,
@@ -292,16 +292,16 @@ def _stage(work: Work, diary: Diary, stage: Stage, stopping: Stopping, accelerat
         ),
         out,
         batch=plan.batch,
-        train_text=stage is Stage.BASE,
-        focus_weight=work.variant.focus_weight,
-        is_full=work.variant.is_full and stage.has_speech,
-        mixing=work.variant.mixing,
+        train_text=course is Course.BASE,
+        focus_weight=variant.focus_weight,
+        is_full=variant.is_full and course.stage.has_speech,
+        mixing=variant.mixing,
         accelerator=accelerator,
         optimise=muon,
         examples=examples,
         channels=torch.tensor(json.loads(((work.like or work.out) / _CHANNELS).read_text(encoding="utf-8"))),
     )
-    with diary.piece(stage, steps) as note:
+    with diary.piece(course, steps) as note:
         note["ranks"] = accelerator.num_processes
         return _run(trainer, stopping, note)
 

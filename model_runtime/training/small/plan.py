@@ -7,14 +7,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from model_runtime.training.cache.shards import SHARD
-from model_runtime.training.stage import Stage
+from model_runtime.training.small.course import Course
 from model_runtime.training.world.world import World
 from schemas.errors import InvalidInput
 
-MINUTES = 180
+MINUTES = 140
 """What the whole plan is cut for, on two cores that do nothing else."""
 
-_WHOLE = {"autoencoder": 14_000, Stage.BASE: 2500, Stage.STAGE1: 1000, Stage.STAGE2: 4000}
+_WHOLE = {
+    "autoencoder": 14_000,
+    Course.BASE: 2500,
+    Course.STAGE1: 1000,
+    Course.STAGE2: 4000,
+    Course.FINETUNE: 1000,
+}
 """Steps of each piece."""
 _CLIPS, _FOOTAGE = 16_000, 1900
 _LEAST_FOOTAGE = 64
@@ -38,7 +44,7 @@ class Plan:
     """
 
     steps: Mapping[str, int]
-    """Of the autoencoder and of each stage."""
+    """Of the autoencoder and of each course."""
     clips: int
     footage: int
     """Clips that the autoencoder learns from."""

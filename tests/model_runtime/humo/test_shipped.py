@@ -10,6 +10,7 @@ from model_runtime.humo.loaded import load_model
 from model_runtime.humo.weights.layout import find_model
 from model_runtime.humo.weights.lockfile import check_digests, read_lock
 from model_runtime.humo.weights.verify import verify_tensors
+from model_runtime.training.small.course import Course
 from model_runtime.training.small.packaging import FACTS, LARGEST
 from tests.support.cli import ROOT
 
@@ -30,8 +31,8 @@ def test_the_files_are_those_of_the_lock_and_small() -> None:
 def test_they_say_how_they_came_about() -> None:
     """Plan, pieces with steps and seconds, machine: what a model card needs."""
     facts = json.loads((WEIGHTS / MODEL / FACTS).read_text(encoding="utf-8"))
-    assert facts["reached"]["stage"] == "stage2"
-    assert set(facts["pieces"]) >= {"latents", "base", "stage1", "stage2"}
+    assert facts["reached"]["course"] == "finetune"
+    assert set(facts["pieces"]) >= {"latents", *Course}
     assert facts["machine"]["torch"]
 
 

@@ -31,11 +31,11 @@ from model_runtime.training.mixing import TaskMix
 from model_runtime.training.publishing import TEXT_ENCODER, TRANSFORMER
 from model_runtime.training.small import pieces, plan
 from model_runtime.training.small.beginning import write_beginning
+from model_runtime.training.small.course import Course
 from model_runtime.training.small.ear import build_ear, write_ear
 from model_runtime.training.small.packaging import FACTS, LARGEST, package
 from model_runtime.training.small.plan import Plan
 from model_runtime.training.small.words import write_tokenizer
-from model_runtime.training.stage import Stage
 from model_runtime.training.variant import Variant
 from model_runtime.training.world.world import World
 from schemas.errors import InvalidInput, Refused
@@ -110,7 +110,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pieces.Work:
     begin(vae, seed=0)
     publish(tmp_path, vae, HUMO_SMALL.vae)
     return pieces.Work(
-        plan=Plan(steps=dict.fromkeys(("autoencoder", *Stage), 2), clips=4, footage=1, batch=2),
+        plan=Plan(steps=dict.fromkeys(("autoencoder", *Course), 2), clips=4, footage=1, batch=2),
         out=tmp_path / "out",
         weights=tmp_path / "weights",
         cache=tmp_path / "cache",
@@ -132,8 +132,8 @@ def test_a_whole_training_goes_on_and_ends_in_weights(work: pieces.Work) -> None
     loaded = load_model(work.weights, model, device=torch.device("cpu"), dtype=torch.float32)
     assert sum(path.stat().st_size for path in work.weights.rglob("*") if path.is_file()) < LARGEST
     about = json.loads((work.weights / "humo-small" / FACTS).read_text())
-    assert about["reached"] == {"stage": "stage2", "step": 2, "is_finished": True}
-    assert [about["pieces"][name]["steps"] for name in Stage] == [2, 2, 2]
+    assert about["reached"] == {"course": "finetune", "step": 2, "is_finished": True}
+    assert [about["pieces"][name]["steps"] for name in Course] == [2, 2, 2, 2]
     assert loaded.transformer.shape.audio_channels == loaded.speech.encoder.config.d_model
     # Finished pieces are passed over, and another plan does not mix with this one.
     assert pieces.train(work, _stop_at_once)
@@ -143,10 +143,10 @@ def test_a_whole_training_goes_on_and_ends_in_weights(work: pieces.Work) -> None
     # A variant starts from that stage 1, trains stage 2 its own way, and leaves the first training alone.
     full = replace(work, like=work.out, out=work.out.with_name("full"), weights=work.out / "full", variant=Variant.FULL)
     assert pieces.train(full, _never)
-    assert not (full.out / Stage.BASE).exists()
+    assert not (full.out / Course.BASE).exists()
     begun, paper, fully = (
         load_file(folder / TRANSFORMER)
-        for folder in (work.out / Stage.STAGE1, work.out / Stage.STAGE2, full.out / Stage.STAGE2)
+        for folder in (work.out / Course.STAGE1, work.out / Course.STAGE2, full.out / Course.STAGE2)
     )
     changed = {
         name.split(".")[2] for name in begun if name[:7] == "blocks." and not torch.equal(begun[name], paper[name])
@@ -178,8 +178,8 @@ def test_a_decoder_may_be_better_but_latents_stay(work: pieces.Work) -> None:
     model, first = find_model("humo-small"), load_file(work.vae)
     write_beginning(work.beginning, model, vae=first)
     for name, kind in ((TRANSFORMER, model.layout.transformer), (TEXT_ENCODER, model.layout.text)):
-        (work.out / Stage.BASE).mkdir(parents=True, exist_ok=True)
-        shutil.copy(work.beginning / kind.local, work.out / Stage.BASE / name)
+        (work.out / Course.BASE).mkdir(parents=True, exist_ok=True)
+        shutil.copy(work.beginning / kind.local, work.out / Course.BASE / name)
     better = {name: value + 1 if name.startswith("decoder.") else value for name, value in first.items()}
     save_file(better, work.vae)
     package(work.beginning, work.out, work.weights, facts={}, vae=work.vae)
