@@ -22,7 +22,7 @@ ROWS = [
     {"row_id": "told", "prompt": "A person talks on a beach, in a red hoodie.", "image": "mara.png", "duration": "0.6"},
     {"row_id": "heard", "prompt": "Someone talks in a library, wearing a top hat.", "audio": "a.wav"},
     {"row_id": "both", "prompt": "Someone talks in a forest.", "image": "mara.png|ines.png", "audio": "a.wav"}
-    | {"width": "288", "height": "384"},
+    | {"width": "384", "height": "576"},
 ]
 
 
@@ -42,7 +42,7 @@ def test_every_kind_of_row_comes_out(tmp_path: Path) -> None:
     assert shapes == {
         "told": (384, 384, 15, True),
         "heard": (384, 384, 40, True),
-        "both": (288, 384, 40, True),
+        "both": (384, 576, 40, True),
     }
     clips = {row_id: len(cli.json("explain", "sheet", row_id)["jobs"]) for row_id in ("told", "both")}
     assert clips["told"] == 1

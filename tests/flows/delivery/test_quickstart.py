@@ -79,7 +79,7 @@ def test_placeholders_come_from_a_column_and_from_the_campaign(
 def test_a_column_is_passed_through_and_a_video_has_another_size(rows: tuple[ManifestRow, ...]) -> None:
     with (FOLDER / "campaign.csv").open(encoding="utf-8", newline="") as stream:
         assert "client" in next(csv.reader(stream))
-    assert {(row.width, row.height) for row in rows} == {(None, None), (288, 384)}
+    assert {(row.width, row.height) for row in rows} == {(None, None), (384, 576)}
 
 
 def test_prompts_are_in_the_words_of_the_procedural_world(rows: tuple[ManifestRow, ...]) -> None:
