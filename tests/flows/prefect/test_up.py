@@ -142,7 +142,8 @@ def swept_twice(up: Up, sweeps: str) -> bool:
 
 
 def press_until_it_is_sent(up: Up, page: Page, deployment: str) -> None:
-    """Press Submit as a person does: again where the page says that the server was busy, which it does not retry."""
+    """Press Submit as a person does: again where no run has come of it. The page does not retry what a busy server
+    answered; whether that is why a run was once missing is a guess."""
     wanted = {"flow_runs": {"deployment_id": {"any_": [deployment]}}}
 
     def sent() -> bool:
