@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from storage.ledger.clock import database_now
 from storage.ledger.options import LedgerOptions
+from storage.ledger.sql import driver
 from storage.ledger.sql.engine import WRITE
 from storage.ledger.sql.inserts import insert
 from storage.ledger.sql.prepared import Prepared, Record
@@ -121,11 +122,22 @@ class Database:
 
     def _once(self, work: Callable[[Tx], T], options: dict[str, Any], *, keep: bool) -> T:
         with self._connect(options) as conn:
-            with conn.begin() as transaction:
+            raw = conn.connection.dbapi_connection
+            try:
+                transaction = conn.begin()
                 now = next(iter(self._now.rows(conn, {})[0].values()))
                 result = work(Tx(conn=conn, now=float(now), options=self._options))
-                if not keep:
+                if keep:
+                    transaction.commit()
+                else:
                     transaction.rollback()
+            except Exception:
+                raise  # what is open when the connection is closed is rolled back
+            except BaseException:
+                # A signal's handler raises between any two instructions, of SQLAlchemy's too. Left alone, the ledger
+                # might stay locked: for others, and for our own last word.
+                driver.abandon(conn, raw)
+                raise
             return result
 
     def _connect(self, options: dict[str, Any]) -> Connection:

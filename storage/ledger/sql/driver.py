@@ -6,11 +6,13 @@ own; what runs for every clip and every row goes this way.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.engine.interfaces import DBAPICursor, DBAPIModule
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, DBAPIModule
 from sqlalchemy.exc import DBAPIError
 
 
@@ -29,9 +31,6 @@ def ask(conn: Connection, text: str, parameters: Any) -> Sequence[Any]:
         records = cursor.fetchall()
     except conn.dialect.loaded_dbapi.Error as error:
         raise _said(conn, cursor, text, error) from error
-    except BaseException:
-        conn.invalidate()  # interrupted in the middle of an answer: nobody knows what it would say next
-        raise
     cursor.close()
     return records
 
@@ -47,9 +46,6 @@ def tell(conn: Connection, text: str, parameters: Any, *, many: bool = False) ->
         touched = cursor.rowcount
     except conn.dialect.loaded_dbapi.Error as error:
         raise _said(conn, cursor, text, error) from error
-    except BaseException:
-        conn.invalidate()  # interrupted in the middle of an answer: nobody knows what it would say next
-        raise
     cursor.close()
     return touched
 
@@ -64,11 +60,30 @@ def copy(conn: Connection, text: str, records: Iterable[Sequence[Any]]) -> int:
         touched: int = cursor.rowcount
     except conn.dialect.loaded_dbapi.Error as error:
         raise _said(conn, cursor, text, error) from error
-    except BaseException:
-        conn.invalidate()
-        raise
     cursor.close()
     return touched
+
+
+def abandon(conn: Connection, raw: DBAPIConnection | None) -> None:
+    """Let go of a connection that was interrupted between any two instructions; what it had not committed is undone.
+
+    SQLAlchemy's books may say by then that nothing is open on it, and its pool may have lent it to nobody: it is asked
+    for nothing. `raw` is the driver's own connection.
+    """
+    if raw is not None:
+        unlock(raw)
+    with suppress(Exception):
+        conn.invalidate()
+    if raw is not None:
+        raw.close()
+    conn.engine.dispose()
+
+
+def unlock(raw: object, *_: object) -> None:
+    """To be done before a connection to SQLite is closed: it lives on, locks and all, while a cursor is not read."""
+    if isinstance(raw, sqlite3.Connection):
+        with suppress(sqlite3.Error):
+            raw.rollback()
 
 
 def _said(conn: Connection, cursor: DBAPICursor, text: str, error: DBAPIModule.Error) -> BaseException:

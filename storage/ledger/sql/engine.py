@@ -53,6 +53,7 @@ def make_engine(url: URL) -> Engine:
         engine = sa.create_engine(url, hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "close", driver.unlock)
         return engine
     return sa.create_engine(
         url,
