@@ -32,6 +32,10 @@ class Hub:
     sent: dict[str, int] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
 
+    def forget(self) -> None:
+        """Count anew. An answer that is still on its way, to a client that has gone, counts with the old ones."""
+        self.requests, self.sent = [], {}
+
     def listing(self, repository: str) -> dict[str, object]:
         folder = self.folders[repository]
         files = sorted(path for path in folder.rglob("*") if path.is_file() and ".cache" not in path.parts)
@@ -109,6 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         asked = self.headers.get("Range", "")
         self.hub.requests.append((inside, asked))
+        sent = self.hub.sent
         start = int(asked.removeprefix("bytes=").partition("-")[0]) if asked else 0
         if asked:
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
@@ -121,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self.hub.released.wait(240)
                 piece = data[at : min(at + _PIECE, stop)]
                 self.wfile.write(piece)
-                self.hub.sent[inside] = self.hub.sent.get(inside, 0) + len(piece)
+                sent[inside] = sent.get(inside, 0) + len(piece)
         except ConnectionError:
             self.close_connection = True
         if cut is not None:

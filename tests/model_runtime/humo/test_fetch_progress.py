@@ -74,8 +74,7 @@ def test_a_fetch_is_seen_stopped_and_taken_up_again(hub: Hub, tmp_path: Path) ->
     kept = part.stat().st_size
     assert 10 * MIB <= kept < 40 * MIB
 
-    hub.requests.clear()
-    hub.sent.clear()
+    hub.forget()
     done = subprocess.run(
         command("model_runtime", hub, folder),
         cwd=ROOT,
@@ -95,7 +94,7 @@ def test_a_fetch_is_seen_stopped_and_taken_up_again(hub: Hub, tmp_path: Path) ->
     assert lines[-1].endswith(f"(in all {WHOLE / 1e6:.2f} MB of {WHOLE / 1e6:.2f} MB)")
     assert "model convert humo-1.7B" in done.stdout
 
-    hub.requests.clear()
+    hub.forget()
     again = subprocess.run(
         [*command("model_runtime", hub, folder), "--json"],
         cwd=ROOT,
