@@ -50,8 +50,12 @@ demo-animatic: setup ## the check before paying: framing, cuts and timing, drawn
 	$(BIN)/callsheet run examples/quickstart/campaign.csv --campaign animatic --engine animatic --workers 2 --out out/animatic
 
 .PHONY: test
-test: setup-dev ## run the tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+test: setup-dev ## run the tests (under ten minutes on two cores)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not prefect" $(PYTEST_ARGS)
+
+.PHONY: test-prefect
+test-prefect: setup-dev ## run those that look at a real Prefect server, many in a real browser: the UI, its outages, `callsheet up`
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m prefect $(PYTEST_ARGS)
 
 .PHONY: test-long
 test-long: setup-dev ## the same at full length: every hostile file as a process, 200 rows on real servers, ... (an hour)

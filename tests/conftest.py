@@ -11,6 +11,9 @@ from tests.support.scheduling import Schedule, make_schedule, put_first
 
 __all__ = ["prefect_database_folder"]
 
+PREFECT = "tests/flows/prefect/"
+"""Where every test looks at a Prefect server; a few elsewhere bear the mark themselves."""
+
 # Tensors are small, and several tests run side by side: a second thread, here or in a process that a test starts, only
 # waits for the first. Before anything imports torch, which looks once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedule:
     return make_schedule(config, log)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.nodeid.startswith(PREFECT):
+        item.add_marker("prefect")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -13,7 +13,7 @@ from tests.support.cli import Cli, silent_rows, write_picture, write_sheet
 from tests.support.postgres import PostgresServer
 from tests.support.s3 import S3Server
 
-SHORT, LONG = 60, 200
+SHORT, LONG = 24, 200
 DIFFERENT_BY_NATURE = {"_gpu_s", "_video_url", "_poster_url"}
 
 
@@ -47,7 +47,7 @@ def render(folder: Path, environ: Mapping[str, str], *, rows: int, workers: int)
 def test_servers_and_files_give_the_same_videos(
     tmp_path: Path, postgres: PostgresServer, rclone_s3: S3Server, long_run: bool
 ) -> None:
-    """60 rows, 200 in the long run, with three workers on real servers end as they do on a laptop, byte for byte."""
+    """24 rows, 200 in the long run, with three workers on real servers end as they do on a laptop, byte for byte."""
     rows = LONG if long_run else SHORT
     environ = {"CALLSHEET_DATABASE_URL": postgres.new_database(), **rclone_s3.variables()}
     production = render(tmp_path / "production", environ, rows=rows, workers=3)
