@@ -264,7 +264,6 @@ def _told_to_prefect(api: str) -> str:
     return str(answer.json()[0]["data"]) if answer.json() else ""
 
 
-@pytest.mark.prefect
 def test_every_denoising_step_is_told(folder: Path, prefect: PrefectServer) -> None:
     """While a clip is rendered the terminal, Prefect, `workers` and `explain` say `denoise` and the step."""
     (folder / "long").mkdir()

@@ -20,8 +20,9 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(folder=folder)
 
 
-def run(cli: Cli, *words: object, code: int = 0) -> dict[str, object]:
-    return cli.json("run", "sheet.csv", "--engine", "pattern", "--workers", 2, "--out", "out", *words, code=code)
+def run(cli: Cli, *words: object, workers: int = 1, code: int = 0) -> dict[str, object]:
+    words = ("sheet.csv", "--engine", "pattern", "--workers", workers, "--out", "out", *words)
+    return cli.json("run", *words, code=code)
 
 
 def test_same_sheet_twice_renders_nothing_and_an_edit_renders_its_rows(cli: Cli, long_run: bool) -> None:
@@ -29,7 +30,7 @@ def test_same_sheet_twice_renders_nothing_and_an_edit_renders_its_rows(cli: Cli,
     count = 60 if long_run else 20
     rows = silent_rows(count)
     write_sheet(cli.folder, rows)
-    first = run(cli)
+    first = run(cli, workers=2)
     assert (first["added"], first["jobs_new"], first["state"]) == (count, count, "done")
     videos = sorted((cli.folder / "out" / "videos").glob("*.mp4"))
     assert len(videos) == count

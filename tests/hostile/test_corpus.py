@@ -67,17 +67,11 @@ def test_a_message_names_the_reference_as_the_author_wrote_it(answers: Answers) 
 
 
 SAMPLE = (
-    "utf-16 lone surrogate",
     "header of a million names",
-    "open quote before good rows",
-    "a xlsx called csv",
     "a prompt that swells",
     "the sheet is a named pipe",
-    "the sheet is /proc/kmsg",
     "the sheet is called '\\udcff\\udcfe.csv'",
     "picture: png bomb of 20000 square",
-    "picture: png, text that swells",
-    "sound: wav says 10 s, holds 0.1",
     "sound: ffconcat of an address script called mp3",
 )
 
