@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from schemas.errors import Incompatible
-from storage.ledger.sql.engine import WRITE
+from storage.ledger.sql.engine import to_write
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -46,7 +46,7 @@ def upgrade(engine: Engine, *, target: str = "head") -> None:
         Incompatible: a newer program has changed the ledger in ways that this one does not know.
     """
     with _ALONE, engine.connect() as connection:
-        conn = connection.execution_options(**{WRITE: True})
+        conn = to_write(connection)
         with conn.begin():
             if conn.dialect.name == "postgresql":
                 conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
@@ -62,7 +62,7 @@ def upgrade(engine: Engine, *, target: str = "head") -> None:
 def downgrade(engine: Engine, *, target: str) -> None:
     """Take revisions back down to `target`; `base` removes every table and all that is in them."""
     with _ALONE, engine.connect() as connection:
-        conn = connection.execution_options(**{WRITE: True})
+        conn = to_write(connection)
         with conn.begin():
             from alembic import command
 

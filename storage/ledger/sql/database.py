@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from storage.ledger.clock import database_now
 from storage.ledger.options import LedgerOptions
 from storage.ledger.sql import driver
-from storage.ledger.sql.engine import WRITE
+from storage.ledger.sql.engine import to_write
 from storage.ledger.sql.inserts import insert
 from storage.ledger.sql.prepared import Prepared, Record
 from storage.ledger.sql.trouble import Patience
@@ -22,7 +22,6 @@ from storage.ledger.sql.trouble import Patience
 T = TypeVar("T")
 
 _NOW = Prepared(sa.select(database_now()))
-_WRITING: dict[str, Any] = {WRITE: True}
 
 CHUNK = 500
 """Ids per IN list and rows per bulk insert: far below every driver's limit of parameters."""
@@ -92,8 +91,6 @@ class Database:
         patience: Callable[[], Patience] = Patience,
     ) -> None:
         self.engine = engine
-        # Shares the engine's connections; told once, because telling each connection costs as much as a statement.
-        self._writer = engine.execution_options(**{WRITE: True})
         self._options = options
         self._now = _NOW if now is None else Prepared(sa.select(now))
         self._patience = patience
@@ -107,24 +104,25 @@ class Database:
 
     def write(self, work: Callable[[Tx], T], *, keep: bool = True) -> T:
         """Run `work` and commit, or with `keep=False` roll everything back."""
-        return self._run(work, _WRITING, keep=keep)
+        return self._run(work, None, keep=keep)
 
     def close(self) -> None:
         self.engine.dispose()
 
-    def _run(self, work: Callable[[Tx], T], options: dict[str, Any], *, keep: bool) -> T:
+    def _run(self, work: Callable[[Tx], T], reading: dict[str, Any] | None, *, keep: bool) -> T:
         patience = self._patience()
         while True:
             try:
-                return self._once(work, options, keep=keep)
+                return self._once(work, reading, keep=keep)
             except DBAPIError as error:
                 patience.after(error)
 
-    def _once(self, work: Callable[[Tx], T], options: dict[str, Any], *, keep: bool) -> T:
-        with self._connect(options) as conn:
+    def _once(self, work: Callable[[Tx], T], reading: dict[str, Any] | None, *, keep: bool) -> T:
+        """One try; `reading` is None for a transaction that writes, else the options of its connection."""
+        with self.engine.connect() as conn:
             raw = conn.connection.dbapi_connection
             try:
-                transaction = conn.begin()
+                transaction = (to_write(conn) if reading is None else conn.execution_options(**reading)).begin()
                 now = next(iter(self._now.rows(conn, {})[0].values()))
                 result = work(Tx(conn=conn, now=float(now), options=self._options))
                 if keep:
@@ -139,8 +137,3 @@ class Database:
                 driver.abandon(conn, raw)
                 raise
             return result
-
-    def _connect(self, options: dict[str, Any]) -> Connection:
-        if options is _WRITING:
-            return self._writer.connect()
-        return self.engine.connect().execution_options(**options)

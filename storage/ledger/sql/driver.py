@@ -25,7 +25,7 @@ def ask(conn: Connection, text: str, parameters: Any) -> Sequence[Any]:
         DBAPIError: as from SQLAlchemy's own `execute`. A connection that turns out to be gone is given up, and with it
             the idle ones of its pool: they were opened before it went.
     """
-    cursor = conn.connection.cursor()
+    cursor = _cursor(conn)
     try:
         cursor.execute(text, parameters)
         records = cursor.fetchall()
@@ -37,7 +37,7 @@ def ask(conn: Connection, text: str, parameters: Any) -> Sequence[Any]:
 
 def tell(conn: Connection, text: str, parameters: Any, *, many: bool = False) -> int:
     """How many records a statement touched; with `many`, once for each of a list of parameters. Raises as `ask`."""
-    cursor = conn.connection.cursor()
+    cursor = _cursor(conn)
     try:
         if many:
             cursor.executemany(text, parameters)
@@ -52,7 +52,7 @@ def tell(conn: Connection, text: str, parameters: Any, *, many: bool = False) ->
 
 def copy(conn: Connection, text: str, records: Iterable[Sequence[Any]]) -> int:
     """Send records through a COPY of PostgreSQL's; how many. Raises as `ask`."""
-    cursor: Any = conn.connection.cursor()
+    cursor: Any = _cursor(conn)
     try:
         with cursor.copy(text) as stream:
             for record in records:
@@ -62,6 +62,13 @@ def copy(conn: Connection, text: str, records: Iterable[Sequence[Any]]) -> int:
         raise _said(conn, cursor, text, error) from error
     cursor.close()
     return touched
+
+
+def _cursor(conn: Connection) -> DBAPICursor:
+    """Of the driver's own connection: the pool's wrapper only hands the question on, once more for each statement."""
+    raw = conn.connection.dbapi_connection
+    assert raw is not None  # checked out
+    return raw.cursor()
 
 
 def abandon(conn: Connection, raw: DBAPIConnection | None) -> None:

@@ -14,8 +14,8 @@ from schemas.errors import InvalidSettings
 from storage.ledger.sql import driver
 from storage.ledger.sql.lingering import LingeringPool
 
-WRITE = "callsheet_write"
-"""Execution option of a connection whose next transaction writes."""
+_WRITES = "callsheet_writes"
+"""In a connection's own notes: its next transaction writes."""
 
 _FIX = "use sqlite:///path/to/ledger.db, postgresql://user:password@host/database or memory:"
 _POSTGRESQL = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
@@ -81,7 +81,16 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def to_write(connection: sa.Connection) -> sa.Connection:
+    """Say that the connection's next transaction, and that one alone, will write; the connection.
+
+    A transaction that reads first and writes later can only fail where another wrote in between. An execution option
+    of an engine would say the same, but makes each event of each transaction dear.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.info[_WRITES] = True
+    return connection
+
+
 def _begin_sqlite(connection: sa.Connection) -> None:
-    # A transaction that reads first and writes later can only fail where another wrote in between.
-    write = connection.get_execution_options().get(WRITE, False)
-    driver.tell(connection, "BEGIN IMMEDIATE" if write else "BEGIN", ())
+    driver.tell(connection, "BEGIN IMMEDIATE" if connection.info.pop(_WRITES, False) else "BEGIN", ())

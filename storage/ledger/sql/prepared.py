@@ -66,6 +66,8 @@ class _Text:
     ordered: Callable[[Mapping[str, Any]], Any] | None
     """Values in the order of the placeholders; None where these are named."""
     columns: tuple[str, ...]
+    is_plain: bool
+    """Nothing but given values, each of them one."""
     booleans: tuple[str, ...]
     """Columns of truth values that the driver gives as numbers, as SQLite keeps them."""
 
@@ -80,9 +82,11 @@ class _Text:
         lists = {name: list(names) for name, names in state.parameter_expansion.items() if name in given}
         told = given | asked.keys() | {name for names in lists.values() for name in names}
         order = state.positiontup
+        fixed = {name: value for name, value in state.parameters.items() if name not in told}
         return cls(
             text=state.statement,
-            fixed={name: value for name, value in state.parameters.items() if name not in told},
+            fixed=fixed,
+            is_plain=not (fixed or asked or lists),
             asked=asked,
             lists=lists,
             ordered=None if order is None else _in_order(tuple(order)),
@@ -91,6 +95,8 @@ class _Text:
         )
 
     def parameters(self, bound: Mapping[str, Any]) -> Any:
+        if self.is_plain:
+            return bound if self.ordered is None else self.ordered(bound)
         values = {**self.fixed, **bound}
         for name, ask in self.asked.items():
             values[name] = ask()

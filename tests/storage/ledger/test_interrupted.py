@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from storage.ledger.sql.database import Database, Tx
-from storage.ledger.sql.engine import WRITE, make_engine, parse_url
+from storage.ledger.sql.engine import make_engine, parse_url, to_write
 from tests.support.ledgers import OPTIONS
 
 pytestmark = pytest.mark.timeout(120)
@@ -82,8 +82,8 @@ def url(sql_url: str) -> Iterator[str]:
     engine.dispose()
 
 
-def writer(url: str) -> sa.Engine:
-    return make_engine(parse_url(url)).execution_options(**{WRITE: True})
+def another(url: str) -> sa.Engine:
+    return make_engine(parse_url(url))
 
 
 def write(database: Database, number: int) -> None:
@@ -97,7 +97,7 @@ def write(database: Database, number: int) -> None:
 def found_at_once(other: sa.Engine, number: int) -> int:
     """How many are there, in a transaction that could write; it waits for nobody."""
     began = time.monotonic()
-    with other.begin() as connection:
+    with other.connect() as connection, to_write(connection).begin():
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("LOCK TABLE tried IN ACCESS EXCLUSIVE MODE"))
         found = connection.scalar(sa.select(sa.func.count()).where(TABLE.c.at == number))
@@ -109,7 +109,7 @@ def found_at_once(other: sa.Engine, number: int) -> int:
 @pytest.mark.filterwarnings("ignore:transaction already deassociated")  # of a connection that is being given up
 def test_whatever_instruction_is_the_last(url: str) -> None:
     """Both of a transaction's writes are there or neither, and another connection writes at once."""
-    other = writer(url)
+    other = another(url)
 
     ended = 0
     for at in count(1, STRIDE[other.dialect.name]):
@@ -132,7 +132,7 @@ def test_whatever_instruction_is_the_last(url: str) -> None:
 
 def test_an_answer_that_nobody_read(url: str) -> None:
     """SQLAlchemy gives an interrupted connection up with its cursor open: closed, it must not go on holding locks."""
-    database, other = Database(make_engine(parse_url(url)), OPTIONS), writer(url)
+    database, other = Database(make_engine(parse_url(url)), OPTIONS), another(url)
     write(database, 1)
 
     def strike_it(*_: object) -> None:

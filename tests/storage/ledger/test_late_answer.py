@@ -29,8 +29,8 @@ class Late(Database):
         self.meanwhile: Callable[[], None] | None = None
         self.breaks = True
 
-    def _once(self, work: Callable[[Tx], T], options: dict[str, Any], *, keep: bool) -> T:
-        answer = super()._once(work, options, keep=keep)
+    def _once(self, work: Callable[[Tx], T], reading: dict[str, Any] | None, *, keep: bool) -> T:
+        answer = super()._once(work, reading, keep=keep)
         if self.meanwhile:
             meanwhile, self.meanwhile = self.meanwhile, None
             meanwhile()

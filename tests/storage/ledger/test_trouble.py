@@ -52,9 +52,9 @@ class Forgetful(Database):
         super().__init__(make_engine(parse_url(url)), OPTIONS, patience=lambda: Patience(sleep=lambda _: None))
         self.forgets = 0
 
-    def _once(self, work: Callable[[Tx], T], options: dict[str, Any], *, keep: bool) -> T:
-        answer = super()._once(work, options, keep=keep)
-        if options.get("callsheet_write") and self.forgets:
+    def _once(self, work: Callable[[Tx], T], reading: dict[str, Any] | None, *, keep: bool) -> T:
+        answer = super()._once(work, reading, keep=keep)
+        if reading is None and self.forgets:
             self.forgets -= 1
             raise OperationalError("COMMIT", {}, psycopg.OperationalError("server closed the connection unexpectedly"))
         return answer
