@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field, model_validator
 
 from schemas.digest import digest
+from schemas.guidance import Chain
 from schemas.mode import Mode
 from schemas.object_ref import Value
 
@@ -58,6 +59,7 @@ class Scales(Value):
     image: float | None = None
     steps: int | None = Field(default=None, gt=0)
     shift: float | None = None
+    chain: Chain | None = None
 
 
 class Asked(Value):
@@ -93,7 +95,11 @@ class Asked(Value):
         scales = {name: value for name, value in self.scales.as_json().items() if value is not None}
         parts = [self.model or self.engine, self.mode.value]
         parts += [] if self.condition is Condition.FULL else [self.condition.replace("-", " ")]
-        return ", ".join([*parts, *(f"{name} {value:g}" for name, value in scales.items())])
+        return ", ".join([*parts, *(_said(name, value) for name, value in scales.items())])
+
+
+def _said(name: str, value: float | str) -> str:
+    return f"{value} guidance" if isinstance(value, str) else f"{name} {value:g}"
 
 
 class Gauge(Value):

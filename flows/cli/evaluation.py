@@ -14,6 +14,7 @@ from flows.cli.console import bar, emit_json, say
 from flows.cli.verb import add
 from schemas.errors import InvalidInput, Retryable
 from schemas.evaluation import Asked, Condition, Scales, Subject, Suite
+from schemas.guidance import Chain
 from schemas.mode import Mode
 from schemas.model_spec import find_model
 from schemas.redaction import public_address
@@ -55,6 +56,9 @@ def evaluate(
     image: Image = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Denoising steps.")] = None,
     shift: Annotated[float | None, typer.Option("--shift", help="Of the sampler's schedule.")] = None,
+    chain: Annotated[
+        Chain | None, typer.Option("--chain", help="Guide by this chain; the model's own by default.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the noise.")] = 0,
     processes: Annotated[int, typer.Option("--processes", min=1, help="Processes at the same time.")] = 1,
     shard: Annotated[int, typer.Option("--shard", min=1, help="Clips of one process.")] = 50,
@@ -69,7 +73,7 @@ def evaluate(
         **_judged(model, engine, reference_frames=reference_frames, round_trip=round_trip),
         mode=mode,
         condition=condition,
-        scales=Scales(text=text, audio=audio, image=image, steps=steps, shift=shift),
+        scales=Scales(text=text, audio=audio, image=image, steps=steps, shift=shift, chain=chain),
         seed=seed,
         suite=Suite(split=split, start=start, count=clips, frames=frames, duos=duos, **_sides(size)),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from model_runtime.engine import Gang, RenderContext, RenderTask
 from schemas.errors import InvalidInput
+from schemas.guidance import Chain
 from schemas.model_spec import HUMO, ModelSpec
 from schemas.settings import resolve
 
@@ -22,6 +23,11 @@ class HumoEngine:
 
     def __init__(self) -> None:
         self._renderer: Renderer | None = None
+
+    def guide_by(self, chain: Chain) -> None:
+        """Render from now on with that chain of guidance instead of the model's own; the engine is open."""
+        assert self._renderer is not None, "guide before open"
+        self._renderer.chain = chain
 
     def digest(self, model: ModelSpec) -> str:
         """The lock file's digest.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from model_runtime.training.world.world import World
 from schemas.digest import digest
 from schemas.errors import InvalidInput
 from schemas.evaluation import VERSION, Asked, Subject
+from schemas.guidance import Chain
 from schemas.model_spec import find_engine, find_model
 from schemas.settings import resolve
 
@@ -138,6 +139,13 @@ def _autoencoder(root: Path, name: str) -> Callable[[Pixels], Pixels]:
     return trip
 
 
+@runtime_checkable
+class Guided(Protocol):
+    """An engine whose model is guided by a chain that can be swapped."""
+
+    def guide_by(self, chain: Chain) -> None: ...
+
+
 class Rendered:
     """By an engine of callsheet, opened in this process as a worker's rank opens it."""
 
@@ -149,16 +157,30 @@ class Rendered:
                 fix=f"choose one of {', '.join(sorted(self._spec.models or ()))}",
             )
         self.weights = find_factory(asked.engine)().digest(self._model)
+        self._chain = asked.scales.chain
         self._engine: Engine | None = None
         self._writer = Writer(asked=asked, engine=self._spec, model=self._model, weights=self.weights, folder=scratch)
 
     def key(self, recipe: Recipe) -> str:
-        return self._writer.task(recipe).request.render_key
+        key = self._writer.task(recipe).request.render_key
+        # A request says nothing of chains: no campaign has any but the model's own.
+        return key if self._chain is None else digest([key, self._chain])
 
     def make(self, recipe: Recipe) -> Pixels:
         if self._engine is None:
-            self._engine = open_engine(self._spec.name, self._model, Gang())
+            self._engine = self._opened()
         return self._render(self._engine, self._writer.task(recipe))
+
+    def _opened(self) -> Engine:
+        engine = open_engine(self._spec.name, self._model, Gang())
+        if self._chain is not None:
+            if not isinstance(engine, Guided):
+                engine.close()
+                raise InvalidInput(
+                    f"engine {self._spec.name!r} has no {self._chain} guidance, nor any", fix="leave --chain out"
+                )
+            engine.guide_by(self._chain)
+        return engine
 
     def _render(self, engine: Engine, task: RenderTask) -> Pixels:
         collected = _Collected()

@@ -13,6 +13,7 @@ from enum import StrEnum
 from torch import Tensor
 
 from model_runtime.humo.config import Family
+from schemas.guidance import Chain
 from schemas.mode import Mode
 
 
@@ -50,6 +51,8 @@ class Scales:
     """17B: timesteps above this one are the noisy end (0.98 of the schedule)."""
     late_reduction: float = 2.0
     """17B: how much weaker text pulls after the noisy end."""
+    chain: Chain | None = None
+    """Another than the family's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,9 @@ class Guidance:
         return guided + predictions[self.base]
 
 
+_OWN = {Family.CHANNELS: Chain.TIME_ADAPTIVE, Family.SLOTS: Chain.CONSTANT}
+
+
 def guidance(family: Family, mode: Mode, scales: Scales, timestep: int) -> Guidance:
     """The chain of one denoising step.
 
@@ -93,7 +99,7 @@ def guidance(family: Family, mode: Mode, scales: Scales, timestep: int) -> Guida
             Pull(scale=scales.audio, high=Branch.TA, low=Branch.T),
             Pull(scale=scales.text, high=Branch.T, low=Branch.NULL),
         )
-    if family is Family.CHANNELS:
+    if (scales.chain or _OWN[family]) is Chain.TIME_ADAPTIVE:
         return _time_adaptive(mode, scales, timestep)
     if mode is Mode.TI:
         return _chain(

@@ -18,6 +18,7 @@ from model_runtime.humo.references import encode_references
 from model_runtime.humo.sampler import Sampler
 from model_runtime.humo.task import Given, read_task
 from model_runtime.humo.text import prompt_field
+from schemas.guidance import Chain
 from schemas.job import RenderRequest
 from schemas.model_spec import ModelSpec
 
@@ -30,6 +31,8 @@ class Renderer:
     def __init__(self, loaded: Loaded, spec: ModelSpec) -> None:
         self._loaded = loaded
         self._spec = spec
+        self.chain: Chain | None = None
+        """Of guidance, where an experiment wants another than the model's own."""
         self._negatives: dict[str, Tensor] = {}
         self._zeros: dict[tuple[int, int], Tensor] = {}
 
@@ -50,7 +53,7 @@ class Renderer:
             conditions,
             self._noise(request, conditions.slots),
             sampler=sampler,
-            plan=pipeline.Plan(family=self._family, mode=request.mode, scales=_scales(request)),
+            plan=pipeline.Plan(family=self._family, mode=request.mode, scales=_scales(request, self.chain)),
             on_step=lambda done, _: context.progress("denoise", done, request.num_inference_steps),
         )
         for index, frame in enumerate(pipeline.frames(self._loaded.vae, latents)):
@@ -138,5 +141,5 @@ def enlarged(frame: Frame, times: int) -> Frame:
     return np.asarray(Image.fromarray(frame).resize((width * times, height * times), Image.Resampling.LANCZOS))
 
 
-def _scales(request: RenderRequest) -> Scales:
-    return Scales(text=request.guidance_text, audio=request.guidance_audio, image=request.guidance_image)
+def _scales(request: RenderRequest, chain: Chain | None) -> Scales:
+    return Scales(text=request.guidance_text, audio=request.guidance_audio, image=request.guidance_image, chain=chain)

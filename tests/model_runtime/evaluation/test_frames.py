@@ -15,6 +15,7 @@ from model_runtime.evaluation.suite import Writer, donor, recipes, world_of
 from model_runtime.training.world.identity import Split
 from schemas.errors import InvalidInput
 from schemas.evaluation import Asked, Condition, Scales, Subject, Suite
+from schemas.guidance import Chain
 from schemas.mode import Mode
 from schemas.model_spec import HUMO, TINY_RANDOM, ModelSpec
 
@@ -72,11 +73,20 @@ def test_humo_renders_the_suite(tiny_weights: dict[str, Path], tmp_path: Path, m
     assert not np.array_equal(first[0], first[1])
     louder = TINY.model_copy(update={"scales": Scales(audio=1.0), "suite": Suite(count=1, frames=5)})
     assert make(louder, tmp_path / "a") == 1
+    constant = louder.model_copy(update={"scales": Scales(audio=1.0, chain=Chain.CONSTANT)})
+    assert make(constant, tmp_path / "a") == 1
+    assert not np.array_equal(*(frames_of(asked, tmp_path / "a", tmp_path)[0] for asked in (louder, constant)))
     trip = Asked(subject=Subject.ROUND_TRIP, model=TINY_RANDOM.name, suite=Suite(count=1, frames=5))
     assert make(trip, tmp_path / "a") == 1
     (through,) = frames_of(trip, tmp_path / "a", tmp_path)
     assert through.shape == (5, 64, 64, 3)
     assert not np.array_equal(through, first[0])
+
+
+def test_an_engine_without_guidance_has_no_chain(tmp_path: Path) -> None:
+    asked = Asked(engine="pattern", model=TINY_RANDOM.name, scales=Scales(chain=Chain.CONSTANT), suite=SUITE)
+    with pytest.raises(InvalidInput, match="'pattern' has no constant guidance"):
+        make(asked, tmp_path)
 
 
 def writer(folder: Path, *, model: ModelSpec = TINY_RANDOM, **changes: object) -> Writer:

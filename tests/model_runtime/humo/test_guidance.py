@@ -7,6 +7,7 @@ import torch
 
 from model_runtime.humo.config import Family
 from model_runtime.humo.guidance import Branch, Scales, guidance
+from schemas.guidance import Chain
 from schemas.mode import Mode
 from schemas.model_spec import models
 from tests.support import humo as golden
@@ -66,6 +67,21 @@ def test_the_small_models_chain_never_changes(mode: Mode) -> None:
     """The 1.7B asks for the same branches at every timestep."""
     asked = {guidance(Family.SLOTS, mode, scales("1_7B"), t).branches for t in range(1000)}
     assert [set(step) for step in asked] == [set(map(Branch, META[f"1_7B.{mode}.branches"]))]
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_an_experiment_may_ask_for_the_other_familys_chain(mode: Mode) -> None:
+    """Either family renders with either chain; none asked for is the family's own."""
+    time_adaptive = Scales(text=5, audio=5, chain=Chain.TIME_ADAPTIVE)
+    constant = Scales(text=5, audio=5, chain=Chain.CONSTANT)
+    own = Scales(text=5, audio=5)
+    for timestep in (999, 981, 980, 500, 1):
+        channels = guidance(Family.CHANNELS, mode, own, timestep)
+        slots = guidance(Family.SLOTS, mode, own, timestep)
+        assert (channels == slots) is (mode is Mode.TA)
+        for family in Family:
+            assert guidance(family, mode, time_adaptive, timestep) == channels
+            assert guidance(family, mode, constant, timestep) == slots
 
 
 def test_text_and_image_alone_is_the_same_chain_without_speech() -> None:
