@@ -100,6 +100,8 @@ class Coordinator:
     listener: JoinListener = silent
     """Told before and after every step of every join."""
     _joins: list[_Join] = field(default_factory=list)
+    _claimed: tuple[Lease, float] | None = None
+    """A join that is not begun yet, and when it was asked for."""
     _claiming: Campaign | None = None
     """The campaign as the last tick saw it, while its joins may be claimed by this flow."""
     _rest_until: float = 0.0
@@ -123,7 +125,7 @@ class Coordinator:
         campaign = self.ledger.campaign(self.campaign_id)
         self._claiming = campaign if epoch is not None and campaign.state in CAMPAIGN_CLAIMABLE else None
         if epoch is None:
-            self._drop_joins()
+            self._drop_joins("another flow coordinates")
         else:
             campaign = self._coordinate(campaign, epoch)
         return Snapshot(
@@ -159,9 +161,7 @@ class Coordinator:
 
     def close(self) -> None:
         """Give back what is held; a join under way is released, not failed."""
-        for entry in self._joins:
-            self._release(entry, "the coordinating flow ended")
-        self._joins.clear()
+        self._drop_joins("the coordinating flow ended")
         self.ledger.resign(self.campaign_id, self.owner)
 
     # -- one round ---------------------------------------------------------------------------------------------
@@ -175,31 +175,43 @@ class Coordinator:
         if self.clock() >= self._sweep_from:
             self.ledger.reap()
         if campaign.state is CampaignState.CANCELLING:
-            self._drop_joins()
+            self._drop_joins("the campaign is being cancelled")
             self.ledger.finish_cancel(self.campaign_id)
         elif campaign.state in CAMPAIGN_CLAIMABLE:
             self._claim_joins(campaign)
             self._advance(campaign, epoch)
+        else:
+            self._drop_claimed(f"the campaign is {campaign.state}")
         return self.ledger.campaign(self.campaign_id)
 
     def _claim_joins(self, campaign: Campaign) -> None:
+        while len(self._joins) < self.executor.slots and (self._claimed or self._claim()):
+            self._begin(campaign)
+
+    def _claim(self) -> bool:
         if self.clock() < self._rest_until:
-            return
+            return False
         identity = WorkerIdentity(worker=self.worker or self.owner, campaign_id=self.campaign_id)
-        while len(self._joins) < self.executor.slots:
-            self.listener(JoinStep.CLAIM, Edge.BEFORE)
-            # The lease runs from somewhere in the call: an answer that took its time is not a fresh lease.
-            asked = self.clock()
-            lease = self.ledger.claim(identity, LeaseKind.JOIN, ttl=self.settings.lease_ttl_s)
-            if lease is None:
-                return
-            try:
-                order = self._order(campaign, lease)
-                self.listener(JoinStep.CLAIM, Edge.AFTER)
-                task, now = self._submit(order), self.clock()
-                self._joins.append(_Join(lease=lease, order=order, task=task, started=now, renewed=asked))
-            except LeaseLost:
-                log.warning("join of %s: the lease is another's now; not begun", lease.video_id)
+        self.listener(JoinStep.CLAIM, Edge.BEFORE)
+        # The lease runs from somewhere in the call: an answer that took its time is not a fresh lease.
+        asked = self.clock()
+        lease = self.ledger.claim(identity, LeaseKind.JOIN, ttl=self.settings.lease_ttl_s)
+        self._claimed = (lease, asked) if lease else None
+        return lease is not None
+
+    def _begin(self, campaign: Campaign) -> None:
+        """Begin the join that is claimed. If the ledger goes away or a signal comes meanwhile, it stays claimed: for
+        the next round, or to be given back."""
+        assert self._claimed is not None
+        lease, asked = self._claimed
+        try:
+            order = self._order(campaign, lease)
+            self.listener(JoinStep.CLAIM, Edge.AFTER)
+            task, now = self._submit(order), self.clock()
+            self._joins.append(_Join(lease=lease, order=order, task=task, started=now, renewed=asked))
+        except LeaseLost:
+            log.warning("join of %s: the lease is another's now; not begun", lease.video_id)
+        self._claimed = None
 
     def _order(self, campaign: Campaign, lease: Lease) -> JoinOrder:
         return JoinOrder(
@@ -238,7 +250,7 @@ class Coordinator:
             return False
         entry.renewed = now
         if signal is Signal.CANCEL:
-            self._release(entry, "the campaign is being cancelled")
+            self._release(entry.lease, "the campaign is being cancelled")
             return False
         return True
 
@@ -285,7 +297,7 @@ class Coordinator:
             log.warning("join of %s: finished too late, the lease is another's now; not published", lease.video_id)
         except Refused as error:
             # The ledger was put back to a copy in which this join is not checked yet.
-            self._release(entry, error.message)
+            self._release(entry.lease, error.message)
         self._rests = 0
 
     def _again(self, entry: _Join, error: Retryable | OSError) -> bool:
@@ -297,7 +309,7 @@ class Coordinator:
         if isinstance(error, _MADE_WRONG):
             self._fail(entry.lease, Ending.WORKER_FAULT, str(error))
         else:
-            self._release(entry, f"the store is away: {error}")
+            self._release(entry.lease, f"the store is away: {error}")
             self._rest()
         return False
 
@@ -313,14 +325,20 @@ class Coordinator:
         failure = Failure.of(ending, message, phase="join", blame=blame)
         self._unless_lost(lease, lambda: self.ledger.fail(lease, failure))
 
-    def _release(self, entry: _Join, why: str) -> None:
+    def _release(self, lease: Lease, why: str) -> None:
         failure = Failure.of(Ending.PREEMPTED, why, phase="join")
-        self._unless_lost(entry.lease, lambda: self.ledger.release(entry.lease, failure))
+        self._unless_lost(lease, lambda: self.ledger.release(lease, failure))
 
-    def _drop_joins(self) -> None:
+    def _drop_joins(self, why: str) -> None:
         for entry in self._joins:
-            self._release(entry, "another flow coordinates, or the campaign is being cancelled")
+            self._release(entry.lease, why)
         self._joins.clear()
+        self._drop_claimed(why)
+
+    def _drop_claimed(self, why: str) -> None:
+        if self._claimed:
+            self._release(self._claimed[0], why)
+        self._claimed = None
 
     @staticmethod
     def _unless_lost(lease: Lease, act: Callable[[], object]) -> None:
@@ -337,7 +355,7 @@ class Coordinator:
             try:
                 self.ledger.set_state(self.campaign_id, target, coordinator_epoch=epoch)
             except CoordinatorLost:
-                self._drop_joins()
+                self._drop_joins("another flow coordinates")
             except Refused as error:
                 # Somebody paused or cancelled it, or asked for more, since it was looked at: the next tick sees that.
                 log.info("campaign %s did not become %s: %s", self.campaign_id, target, error.message)

@@ -18,7 +18,7 @@ from schemas.attempt import Attempt
 from schemas.errors import InvalidMedia, InvalidSettings, Permanent, Retryable
 from schemas.problem import Code
 from schemas.settings import Settings
-from schemas.states import Blame, Ending, VideoState
+from schemas.states import Blame, CampaignState, Ending, VideoState
 from storage.ledger.memory import MemoryLedger
 from storage.objects.directory import DirectoryStore
 from tests.support.campaigns import Stage
@@ -130,6 +130,50 @@ def test_a_finished_join_is_not_swept_by_its_own_flow(flow: Flow) -> None:
     flow.now += 10 * TTL_S
     flow.tick()
     assert [attempt.ending for attempt in flow.joins] == [Ending.OK]
+
+
+def test_a_join_that_could_not_be_begun_is_given_back(flow: Flow) -> None:
+    """The ledger goes away between the claim and what the join needs, and comes back to a flow that ends."""
+    flow.ledger.away["clips"] = 1
+    with pytest.raises(Retryable):
+        flow.tick()
+    flow.coordinator.close()
+    assert [attempt.ending for attempt in flow.joins] == [Ending.PREEMPTED]
+    flow.tick()
+    assert flow.state is VideoState.PUBLISHED
+
+
+def test_a_join_that_could_not_be_begun_is_begun_in_the_next_round(flow: Flow) -> None:
+    flow.ledger.away["clips"] = 1
+    with pytest.raises(Retryable):
+        flow.tick()
+    flow.tick()
+    assert [attempt.ending for attempt in flow.joins] == [Ending.OK]
+
+
+def test_a_join_that_could_not_be_begun_is_given_back_when_the_campaign_rests(flow: Flow) -> None:
+    flow.ledger.away["shots"] = 1
+    with pytest.raises(Retryable):
+        flow.tick()
+    flow.stage.ledger.set_state(flow.campaign_id, CampaignState.PAUSED)
+    flow.tick()
+    assert [attempt.ending for attempt in flow.joins] == [Ending.PREEMPTED]
+
+
+def test_a_signal_while_a_join_is_begun_leaves_no_lease(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting the first joining process takes longest of all: there a Ctrl-C is most likely heard."""
+
+    def interrupted(*_: object) -> Future[Any]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flow.executor, "submit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            flow.tick()
+    flow.coordinator.close()
+    assert [attempt.ending for attempt in flow.joins] == [Ending.PREEMPTED]
+    flow.tick()
+    assert flow.state is VideoState.PUBLISHED
 
 
 def test_after_an_outage_the_late_may_renew(flow: Flow) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import count
+
+from sqlalchemy.exc import DBAPIError
 
 from schemas.attempt import Failure
 from schemas.campaign import Campaign
 from schemas.clip import Clip, Publication
-from schemas.errors import LeaseLost, Refused, Retryable
+from schemas.errors import CallsheetError, LeaseLost, Refused, Retryable
 from schemas.job import RenderJob
 from schemas.lease import Lease, LeaseKind, Progress, Signal, WorkerIdentity
 from schemas.retry import Decision
 from schemas.shot import Shot
-from schemas.states import CampaignState, JobState, VideoState, WaitingReason
+from schemas.states import CampaignState, Ending, JobState, VideoState, WaitingReason
 from schemas.status import (
     Change,
     Counts,
@@ -92,21 +95,34 @@ class SqlLedger:
     # -- work ----------------------------------------------------------------------------------------------------------
 
     def claim(self, worker: WorkerIdentity, kind: LeaseKind, *, ttl: float) -> Lease | None:
+        made: Lease | None = None
         while True:
+            # Drawn once for all tries: if the commit's answer got lost, the next try finds the lease it made.
+            attempt_id, tries = self._new_id(), count()
+
+            def work(tx: Tx, attempt_id: str = attempt_id, tries: Iterator[int] = tries) -> Lease | None:
+                nonlocal made
+                made = claims.claim(tx, worker, kind, ttl=ttl, attempt_id=attempt_id, again=next(tries) > 0)
+                return made
+
             try:
-                return self._claim(worker, kind, ttl=ttl)
+                lease = self._database.write(work)
             except LeaseLost:
                 continue  # its answer came so late that the lease had run out: nobody has worked on it
+            except Exception:
+                raise
+            except BaseException:
+                # A signal, perhaps between the commit and its answer: nobody would ever hear of that lease.
+                if made is not None:
+                    self._give_back(made)
+                raise
+            return lease
 
-    def _claim(self, worker: WorkerIdentity, kind: LeaseKind, *, ttl: float) -> Lease | None:
-        # Drawn once for all tries: if the commit's answer got lost, the next try finds the lease it made.
-        attempt_id = self._new_id()
-        tries = count()
-
-        def work(tx: Tx) -> Lease | None:
-            return claims.claim(tx, worker, kind, ttl=ttl, attempt_id=attempt_id, again=next(tries) > 0)
-
-        return self._database.write(work)
+    def _give_back(self, lease: Lease) -> None:
+        """Release a lease that may have been made; one that was not is no lease."""
+        told = Failure.of(Ending.PREEMPTED, "told to stop before the claim was answered")
+        with suppress(CallsheetError, DBAPIError):
+            self._database.write(lambda tx: endings.release(tx, lease, told, device_s=0.0))
 
     def peek(self, worker: WorkerIdentity) -> RenderJob | None:
         return self._database.read(lambda tx: claims.peek(tx, worker))

@@ -6,6 +6,7 @@ import dis
 import gc
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
@@ -14,11 +15,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
+from sqlalchemy import event, make_url
 
+from schemas.lease import Lease, LeaseKind
+from schemas.states import Ending
 from storage.ledger.sql.database import Database, Tx
 from storage.ledger.sql.engine import make_engine, parse_url, to_write
-from tests.support.ledgers import OPTIONS
+from tests.support.ledgers import OPTIONS, claim, failure, good_row, sql_ledger, started, worker
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -126,6 +129,33 @@ def test_whatever_instruction_is_the_last(url: str) -> None:
     assert (held, found) == (None, 2)
     assert ended > 10
     other.dispose()
+    del held
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore:transaction already deassociated")
+def test_a_claim_broken_off_leaves_no_lease(sql_url: str) -> None:
+    """Wherever the signal comes, also after the commit: who does not hear of a lease does not keep others waiting."""
+    other = sql_ledger(sql_url)
+    campaign_id = started(other, good_row("a"))
+    for at in count(1, STRIDE[make_url(sql_url).get_backend_name()]):
+        ledger = sql_ledger(sql_url)
+        ledger.release(claim(ledger), failure(Ending.CANCELLED))  # its statements are compiled by then
+        striker = Striker(at)
+        heard: list[Lease] = []
+        # Without a frame of this test's around it: what a caller does with its lease is the caller's.
+        asking = map(partial(ledger.claim, kind=LeaseKind.RENDER, ttl=60), [worker()])
+        held = strike(partial(heard.extend, asking), striker)
+        assert len(other.workers(campaign_id)) == len(heard) == (held is None)
+        for lease in heard:  # a finaliser swallowed the strike, or there was none
+            ledger.release(lease, failure(Ending.CANCELLED))
+        ledger.close()
+        if striker.passed < at:
+            break
+    endings = Counter(one.ending for one in other.explain(campaign_id, "a").attempts)
+    assert endings.keys() == {Ending.PREEMPTED, Ending.CANCELLED}
+    other.close()
     del held
     gc.collect()
 
