@@ -224,6 +224,8 @@ def work_taken_away_has_a_new_epoch(step: Step) -> Iterator[str]:
     """The sweep and operators raise the epoch of what they take from a worker."""
     for attempt in step.ended():
         own = step.lease is not None and step.lease.attempt_id == attempt["key"]
+        # One that a signal breaks off gives back the lease that it has just made itself.
+        own = own or (step.verb == "claim" and attempt["ended_by"] == "release")
         if not own and step.after.subject(attempt)["epoch"] <= attempt["epoch"]:
             yield f"{step.verb} ended attempt {attempt['key'][:8]} and left its work at epoch {attempt['epoch']}"
 
