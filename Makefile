@@ -102,7 +102,7 @@ bench: setup-dev ## measure, as ratios within one run; writes out/bench.json
 RANKS ?= 2
 
 .PHONY: train-small
-train-small: setup-dev ## train humo-small from nothing: reckoned at 2 h 15 min on 2 idle cores; run again it goes on; SMALL_ARGS='--minutes 30'
+train-small: setup-dev ## train humo-small from nothing: reckoned at 3 h on 2 idle cores; run again it goes on; SMALL_ARGS='--minutes 30'
 	OMP_NUM_THREADS=1 $(BIN)/python -m torch.distributed.run --standalone --nproc_per_node $(RANKS) -m model_runtime.training small --out out/train-small $(SMALL_ARGS)
 
 .PHONY: quickstart-assets

@@ -186,8 +186,8 @@ HUMO_SMALL = ModelSpec(
     num_inference_steps=16,
     shift=2.0,
     guidance_text=2.5,
-    guidance_audio=4.5,
-    guidance_image=4.5,
+    guidance_audio=5.5,
+    guidance_image=3.5,
     forwards={Mode.TIA: 4, Mode.TA: 3, Mode.TI: 3},
     transformer=TransformerShape(
         layers=6, dim=160, ffn_dim=640, audio_dim=96, audio_tokens=8, text_len=96, spatial_patch=96

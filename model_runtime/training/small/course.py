@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from model_runtime.training.mixing import Mixing, TaskMix
 from model_runtime.training.stage import Stage
+
+_SPEECH_IN_FINETUNE = 70
+"""Percent. Stage 2 ends at 50, so as not to forget pictures and text; here these are trained with it, and a mouth is
+learned slowest."""
 
 
 class Course(StrEnum):
@@ -26,3 +31,10 @@ class Course(StrEnum):
         courses = list(Course)
         place = courses.index(self)
         return courses[place - 1] if place else None
+
+    @property
+    def mixing(self) -> Mixing | None:
+        """What its samples are given; None for what the variant says."""
+        if self is not Course.FINETUNE:
+            return None
+        return Mixing(tasks=TaskMix(start=_SPEECH_IN_FINETUNE, end=_SPEECH_IN_FINETUNE))

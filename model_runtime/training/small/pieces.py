@@ -295,7 +295,7 @@ def _course(work: Work, diary: Diary, course: Course, stopping: Stopping, accele
         train_text=course is Course.BASE,
         focus_weight=variant.focus_weight,
         is_full=variant.is_full and course.stage.has_speech,
-        mixing=variant.mixing,
+        mixing=course.mixing or variant.mixing,
         accelerator=accelerator,
         optimise=muon,
         examples=examples,

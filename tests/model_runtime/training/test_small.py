@@ -172,6 +172,14 @@ def test_variants_differ_in_one_part_each() -> None:
     assert Variant.UNMIXED.mixing.tasks == TaskMix(start=50, end=50)
 
 
+def test_the_last_course_hears_more_than_the_paper_has_it() -> None:
+    """Its samples are stage 2's with a mix of their own; a variant has no say in it, but in all others."""
+    mixing = Course.FINETUNE.mixing
+    assert mixing is not None
+    assert mixing.tasks == TaskMix(start=70, end=70)
+    assert {course.mixing for course in Course if course is not Course.FINETUNE} == {None}
+
+
 def test_a_decoder_may_be_better_but_latents_stay(work: pieces.Work) -> None:
     """An autoencoder is exchanged at the end where it encodes bit for bit as the one that was trained on."""
     assert work.vae is not None
