@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-_FILE = "syncnet_v2.model"
+FILE, FOLDER = "syncnet_v2.model", "syncnet"
+"""The published weights, and where they lie in the folder of the dataset's."""
 _GET = "put syncnet_v2.model, as download_model.sh of github.com/joonson/syncnet_python names it, into the named folder"
 _SIDE = 224
 _WINDOW = 5
+FEWEST_FRAMES = _WINDOW + 1
 _MOST_LAG = 15
 _AROUND = 0.4
 _GREY = 110
@@ -48,10 +50,28 @@ class SyncNetScorer:
     """What LatentSync's preparation of data asks for."""
 
     def __init__(self, order: DatasetOrder) -> None:
-        self._folder, self._device = Path(order.weights) / "syncnet", order.device
+        folder = Path(order.weights) / FOLDER
         packages = ("torch",)
-        mark = require("syncnet", packages=packages, folder=self._folder, files=(_FILE,), get=_GET)
+        mark = require("syncnet", packages=packages, folder=folder, files=(FILE,), get=_GET)
         self.about = About(name="syncnet", version=f"1 {mark}")
+        self._syncnet = SyncNet(folder / FILE, device=order.device)
+
+    def score(self, film: Film) -> SyncScore:
+        assert film.sound is not None
+        assert film.boxes is not None
+        scores = [self._syncnet.score(film.frames, boxes, film.sound) for boxes in film.boxes]
+        return max(scores, key=lambda score: score.confidence)
+
+
+class SyncNet:
+    """The network with the published weights, loaded when it is first asked.
+
+    Raises:
+        InvalidInput: the file is not SyncNet's.
+    """
+
+    def __init__(self, path: Path, *, device: str) -> None:
+        self._path, self._device = path, device
 
     @cached_property
     def _network(self) -> torch.nn.Module:
@@ -62,28 +82,22 @@ class SyncNetScorer:
         network = syncnet()
         # Published as a pickle, which nothing but the converter's own process opens.
         with tempfile.TemporaryDirectory() as folder:
-            link = Path(folder, _FILE)
-            link.symlink_to((self._folder / _FILE).absolute())
+            link = Path(folder, FILE)
+            link.symlink_to(self._path.absolute())
             weights = load_file(convert_files([link])[0])
         counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
         try:
             network.load_state_dict(weights | counters)
         except RuntimeError as error:
-            raise InvalidInput(f"{_FILE} is not SyncNet's: {str(error)[:300]}", fix=_GET) from error
+            raise InvalidInput(f"{FILE} is not SyncNet's: {str(error)[:300]}", fix=_GET) from error
         return network.to(self._device).eval()
 
-    def score(self, film: Film) -> SyncScore:
-        assert film.sound is not None
-        assert film.boxes is not None
-        heard = cepstra(film.sound)
-        scores = [self._of_person(film.frames, boxes, heard) for boxes in film.boxes]
-        return max(scores, key=lambda score: score.confidence)
-
-    def _of_person(self, frames: Pixels, boxes: NDArray[np.float32], sound: NDArray[np.float64]) -> SyncScore:
+    def score(self, frames: Pixels, boxes: NDArray[np.float32], sound: Vector) -> SyncScore:
+        """Of one person: frames uint8 [T, H, W, 3] at 25 a second, boxes [T, 4] around the face, sound at 16 kHz."""
         import torch
 
         lips = torch.from_numpy(lip_crops(frames, boxes)).permute(3, 0, 1, 2).float()
-        heard = torch.from_numpy(sound).float()
+        heard = torch.from_numpy(cepstra(sound)).float()
         last = min(lips.shape[1], heard.shape[1] // 4) - _WINDOW
         seen, spoken = [], []
         with torch.inference_mode():

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model_runtime.dataset.syncnet import FEWEST_FRAMES, FILE, FOLDER, SyncNet
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -140,6 +142,34 @@ class FaceScore:
         return torch.nn.functional.normalize(found, dim=-1)
 
 
+class SyncNetScore:
+    """Synchrony as the field measures it: SyncNet's confidence and offset (Chung and Zisserman 2016).
+
+    The published weights, where a dataset's stage 2 looks for them too. It was trained on photographed faces.
+    """
+
+    name = "SyncNet"
+
+    def __init__(self, weights: Path) -> None:
+        self._path = weights / "dataset" / FOLDER / FILE
+
+    @property
+    def missing(self) -> str:
+        return "" if self._path.is_file() else f"put the published {FILE} into dataset/{FOLDER}/ of the weights folder"
+
+    @cached_property
+    def _syncnet(self) -> SyncNet:
+        return SyncNet(self._path, device="cpu")
+
+    def score(self, shown: Shown) -> dict[str, float]:
+        people = [boxes for boxes in shown.faces if len(boxes) >= FEWEST_FRAMES]
+        if not people or not shown.audio.size:
+            return {}
+        found = [self._syncnet.score(shown.frames, np.asarray(boxes, np.float32), shown.audio) for boxes in people]
+        best = max(found, key=lambda score: score.confidence)
+        return {"outside/SyncNet confidence": best.confidence, "outside/SyncNet offset": float(best.offset)}
+
+
 def _cut(frames: Pixels, boxes: Sequence[Box]) -> list[Pixels]:
     return [frame[top:bottom, left:right] for frame, (left, top, right, bottom) in zip(frames, boxes, strict=True)]
 
@@ -164,7 +194,7 @@ def scorers(weights: Path) -> list[Scorer]:
     known: list[Scorer] = [
         ClipScore(weights),
         FaceScore(weights),
-        Absent("SyncNet", "needs the published SyncNet weights and its face tracker"),
+        SyncNetScore(weights),
         Absent("VBench", "needs the package vbench and its weights"),
     ]
     added: list[Scorer] = [point.load()(weights) for point in entry_points(group=GROUP)]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model_runtime.dataset.syncnet import syncnet
 from model_runtime.evaluation.outside import Shown, scorers
 from model_runtime.evaluation.scoring import face_boxes
 from model_runtime.training.world.clip import Clip
@@ -52,6 +53,20 @@ def test_faces_are_scored_where_a_network_is(tmp_path: Path) -> None:
     name = "outside/face similarity to reference"
     assert scorer.score(own)[name] > 0.95
     assert scorer.score(negative)[name] < -0.95
+
+
+def test_lips_are_scored_where_syncnet_is(tmp_path: Path) -> None:
+    """Weights under the published names are loaded and asked; what is too short to be heard is left out."""
+    scorer = next(one for one in scorers(tmp_path) if one.name == "SyncNet")
+    assert "dataset/syncnet" in scorer.missing
+    (tmp_path / "dataset" / "syncnet").mkdir(parents=True)
+    torch.manual_seed(0)
+    torch.save(syncnet().state_dict(), tmp_path / "dataset" / "syncnet" / "syncnet_v2.model")
+    assert scorer.missing == ""
+    found = scorer.score(shown(World(frames=9, duos=0.0).clip(0)))
+    assert set(found) == {"outside/SyncNet confidence", "outside/SyncNet offset"}
+    assert np.isfinite(list(found.values())).all()
+    assert scorer.score(shown(World(frames=5, duos=0.0).clip(0))) == {}
 
 
 def cut(clip: Clip) -> np.ndarray:
