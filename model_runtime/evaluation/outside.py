@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_runtime.dataset.syncnet import FEWEST_FRAMES, FILE, FOLDER, SyncNet
+from model_runtime.evaluation.vbench import VBenchScore
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -174,28 +175,13 @@ def _cut(frames: Pixels, boxes: Sequence[Box]) -> list[Pixels]:
     return [frame[top:bottom, left:right] for frame, (left, top, right, bottom) in zip(frames, boxes, strict=True)]
 
 
-class Absent:
-    """A score that everybody asks for and that nothing here can take: it is named, never invented."""
-
-    def __init__(self, name: str, needs: str) -> None:
-        self.name = name
-        self._needs = needs
-
-    @property
-    def missing(self) -> str:
-        return f"{self._needs}; register an adapter under the entry-point group `{GROUP}`"
-
-    def score(self, shown: Shown) -> dict[str, float]:  # noqa: ARG002 - the seam's form
-        raise AssertionError(f"{self.name} is missing")
-
-
 def scorers(weights: Path) -> list[Scorer]:
     """Every score that is known here; a plug-in of the same name takes its place."""
     known: list[Scorer] = [
         ClipScore(weights),
         FaceScore(weights),
         SyncNetScore(weights),
-        Absent("VBench", "needs the package vbench and its weights"),
+        VBenchScore(weights),
     ]
     added: list[Scorer] = [point.load()(weights) for point in entry_points(group=GROUP)]
     names = {scorer.name for scorer in added}

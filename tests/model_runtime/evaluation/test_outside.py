@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from model_runtime.dataset.syncnet import syncnet
-from model_runtime.evaluation.outside import Shown, scorers
+from model_runtime.evaluation.outside import Scorer, Shown, scorers
 from model_runtime.evaluation.scoring import face_boxes
 from model_runtime.training.world.clip import Clip
 from model_runtime.training.world.world import World
+from schemas.errors import InvalidInput
 
 
 def shown(clip: Clip) -> Shown:
@@ -27,8 +31,56 @@ def shown(clip: Clip) -> Shown:
     )
 
 
-def test_what_is_missing_is_said(tmp_path: Path) -> None:
+VBENCH = """#!{python}
+import json, pathlib, subprocess, sys
+told = sys.argv[1:]
+videos, found = (pathlib.Path(told[told.index(name) + 1]) for name in ("--videos_path", "--output_path"))
+[video] = videos.iterdir()
+dimensions = told[told.index("--dimension") + 1 :]
+if {left_out} < 0 or video.suffix != ".mp4" or told[0] != "evaluate" or "custom_input" not in told:
+    sys.exit("out of memory")
+found.mkdir()
+said = {{name: [0.5, [{{"video_path": str(video), "video_results": 0.5}}]] for name in dimensions[{left_out}:]}}
+(found / "results_2026_eval_results.json").write_text(json.dumps(said))
+"""
+"""Takes and leaves what the published command does; the package itself wants a torch of another year."""
+
+
+@pytest.fixture
+def vbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Scorer]:
+    """The score by a command that leaves out so many dimensions, or fails where that is less than 0."""
+
+    def command(left_out: int) -> Scorer:
+        path = tmp_path / "bin" / "vbench"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(VBENCH.format(python=sys.executable, left_out=left_out))
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{path.parent}:{os.environ['PATH']}")
+        monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "cache"))
+        return next(one for one in scorers(tmp_path) if one.name == "VBench")
+
+    return command
+
+
+def test_vbench_is_asked_where_its_command_and_weights_are(vbench: Callable[[int], Scorer], tmp_path: Path) -> None:
+    """It gets the clip as a video; a command that fails or says less is an error with what to do."""
+    scorer = vbench(0)
+    assert "fetch its weights" in scorer.missing
+    (tmp_path / "cache" / "clip_model").mkdir(parents=True)
+    assert scorer.missing == ""
+    given = shown(World(frames=5, duos=0.0).clip(0))
+    found = scorer.score(given)
+    assert found["outside/VBench subject consistency"] == 0.5
+    assert len(found) == 5
+    with pytest.raises(InvalidInput, match="no results"):
+        vbench(1).score(given)
+    with pytest.raises(InvalidInput, match="out of memory"):
+        vbench(-1).score(given)
+
+
+def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without weights each score says what it needs, and none gives a number."""
+    monkeypatch.setenv("PATH", str(tmp_path))
     found = {scorer.name: scorer.missing for scorer in scorers(tmp_path)}
     assert set(found) == {"CLIP", "ArcFace / CurricularFace", "SyncNet", "VBench"}
     assert all(found.values())
