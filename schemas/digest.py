@@ -6,17 +6,16 @@ import hashlib
 import json
 from typing import IO, Any
 
+import orjson
+
 
 def sha256_hex(data: bytes) -> str:
     """64 lower-case hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
-_CANONICAL = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
-)
-"""One for all: `json.dumps` makes a new encoder for each value that is not written in its default way. Values are
-trees: nothing here can hold itself."""
+_STRICT = json.JSONEncoder(allow_nan=False)
+_PLAIN = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 def canonical_json(value: Any) -> str:
@@ -24,14 +23,22 @@ def canonical_json(value: Any) -> str:
 
     Raises:
         ValueError: a float is NaN or infinite.
-        TypeError: a value is not JSON.
+        TypeError: a value is not JSON, or an integer needs more than 64 bits.
     """
-    return _CANONICAL.encode(value)
+    return _canonical(value).decode()
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of the canonical JSON of `value`."""
-    return sha256_hex(canonical_json(value).encode())
+    """SHA-256 of the canonical JSON of `value`. Raises as `canonical_json`."""
+    return sha256_hex(_canonical(value))
+
+
+def _canonical(value: Any) -> bytes:
+    text = orjson.dumps(value, option=_PLAIN)
+    if b"null" in text:
+        # What is no number is written so, too; the slower encoder tells them apart.
+        _STRICT.encode(value)
+    return text
 
 
 def sha256_stream(stream: IO[bytes], *, chunk: int = 1 << 20) -> str:

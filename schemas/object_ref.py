@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -16,6 +17,15 @@ class Value(BaseModel):
         """Plain JSON types only."""
         return self.model_dump(mode="json")
 
+    def json_text(self) -> str:
+        """As `model_dump_json`, at a quarter of its price, for values all of whose fields are text, numbers, truth,
+        dates, enums, other such values, or tuples and mappings of these.
+
+        Raises:
+            TypeError: a field is something else.
+        """
+        return orjson.dumps(self.__dict__, default=_fields, option=orjson.OPT_UTC_Z).decode()
+
     @classmethod
     def from_json(cls, data: Any) -> Self:
         """The inverse of `as_json`.
@@ -24,6 +34,12 @@ class Value(BaseModel):
             pydantic.ValidationError: `data` is not of this shape.
         """
         return cls.model_validate(data)
+
+
+def _fields(value: object) -> dict[str, Any]:
+    if not isinstance(value, Value):
+        raise TypeError(f"a field is {type(value).__name__}, expected what JSON has")
+    return value.__dict__
 
 
 class ObjectRef(Value):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -12,11 +14,12 @@ from schemas.campaign import CampaignSettings
 from schemas.manifest.row import ManifestRow
 from schemas.mode import Mode
 from schemas.model_spec import ANIMATIC, HUMO_17B, SAMPLES_PER_FRAME
-from schemas.object_ref import ObjectRef
+from schemas.object_ref import ObjectRef, Value
 from schemas.planning import RenderSetup, RowMedia, plan_rows, shot_positions, silent_frames, summarise
 from schemas.problem import Code, RowProblem
 from schemas.shot import Picture, Speech
 
+ZONE = timezone(timedelta(hours=5, minutes=30))
 REF = ObjectRef(key="inputs/aa", sha256="a" * 64, size=1)
 
 
@@ -74,6 +77,32 @@ def test_kept_frames_of_a_shot_add_up(samples: int, crossfade: int) -> None:
         assert (request.num_frames - 1) % 4 == 0
         assert request.keep_frames <= request.num_frames <= HUMO_17B.max_frames
         at += request.keep_frames - job.lead_frames
+
+
+@given(
+    samples=st.integers(min_value=8_820, max_value=44_100 * 9),
+    prompt=st.text(st.characters(exclude_categories=["Cs"])),
+    priority=st.integers(min_value=-9, max_value=9),
+    not_before=st.none() | st.datetimes(timezones=st.just(UTC)) | st.datetimes(timezones=st.just(ZONE)),
+)
+def test_shots_and_jobs_come_back_from_their_text(
+    samples: int, prompt: str, priority: int, not_before: datetime | None
+) -> None:
+    """What the ledger keeps is what pydantic would have written, and reads as the value that it was."""
+    given_row = row(audio="a.wav", mode=Mode.TIA, prompt=prompt, priority=priority, not_before=not_before)
+    [planned] = plan_rows([given_row], {0: speech(samples)}, setup())
+    for value in (planned.shot, *planned.jobs):
+        assert value is not None
+        assert json.loads(value.json_text()).keys() == value.as_json().keys()
+        assert type(value).model_validate_json(value.json_text()) == value
+
+
+def test_a_field_that_json_does_not_have_is_an_error() -> None:
+    class Odd(Value):
+        data: bytes
+
+    with pytest.raises(TypeError, match="bytes"):
+        Odd(data=b"x").json_text()
 
 
 def test_a_row_inherits_campaign_then_model() -> None:
