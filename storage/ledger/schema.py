@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # alembic is imported only where a ledger is not at HEAD already: it takes a good part of the time in which a command
 # starts.
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision that this program works on: the last of the scripts in `migrations/`."""
 
 _LOCK = 0x63616C6C

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -28,22 +29,48 @@ def insert(conn: Connection, table: Table, records: Sequence[Mapping[str, Any]],
     if not records:
         return 0
     names = tuple(records[0])
-    if len(records) > 1 and conn.dialect.name == "postgresql" and not unless_there:
+    if conn.dialect.name == "sqlite":
+        return _at_once(conn, _compiled(table, names, conn.dialect, unless_there), records)
+    if len(records) > 1 and not unless_there:
         return driver.copy(conn, _copying(table, names, conn.dialect), map(itemgetter(*names), records))
     compiled = _compiled(table, names, conn.dialect, unless_there)
     many = len(records) > 1
-    return driver.tell(conn, compiled.text, compiled.parameters(records, many=many), many=many)
+    return driver.tell(conn, compiled.text, records if many else records[0], many=many)
+
+
+def _at_once(conn: Connection, compiled: _Compiled, records: Sequence[Mapping[str, Any]]) -> int:
+    """Many records to a statement: Python's lock is taken up once for all of them, not once for each.
+
+    The powers of two that make up their number need only a few different statements.
+    """
+    names = compiled.placed
+    pick = itemgetter(*names) if len(names) > 1 else lambda record: (record[names[0]],)
+    most = 1 << (_MOST_PARAMETERS // len(names)).bit_length() - 1
+    inserted = start = 0
+    while left := len(records) - start:
+        size = min(most, 1 << left.bit_length() - 1)
+        values = tuple(chain.from_iterable(map(pick, records[start : start + size])))
+        inserted += driver.tell(conn, _repeated(compiled, size), values)
+        start += size
+    return inserted
+
+
+_MOST_PARAMETERS = 32_766
+"""Of one statement of SQLite's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Compiled:
     text: str
-    names: tuple[str, ...] | None
-    """In the order of the text's placeholders; None where they are named."""
+    placed: tuple[str, ...]
+    """In the order of the text's placeholders; empty where these are named."""
 
-    def parameters(self, records: Sequence[Mapping[str, Any]], *, many: bool) -> Any:
-        values = records if self.names is None else list(map(itemgetter(*self.names), records))
-        return values if many else values[0]
+
+@lru_cache(maxsize=256)
+def _repeated(compiled: _Compiled, size: int) -> str:
+    """The statement for so many records."""
+    values = f"({', '.join('?' * len(compiled.placed))})"
+    return compiled.text.replace(values, ", ".join([values] * size))
 
 
 @lru_cache(maxsize=256)
@@ -52,11 +79,12 @@ def _compiled(table: Table, names: tuple[str, ...], dialect: Dialect, unless_the
     if unless_there:
         make = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
         statement = make(table).on_conflict_do_nothing()
+    else:
+        # Whoever gets an error here gives the transaction up: SQLite need not be able to undo half of a statement.
+        statement = statement.prefix_with("OR FAIL", dialect="sqlite")
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
     assert isinstance(compiled, SQLCompiler)
-    return _Compiled(
-        text=str(compiled), names=tuple(compiled.positiontup) if compiled.positiontup is not None else None
-    )
+    return _Compiled(text=str(compiled), placed=tuple(compiled.positiontup or ()))
 
 
 @lru_cache(maxsize=256)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +24,8 @@ from storage.ledger.tables import attempt, clip, job, live
 
 RESUBMITTED = "the sheet was submitted again with a change to it"
 
+_KEYS_AT_ONCE = 1_024
+_VIDEO_AND_STATE = itemgetter("video_id", "state")
 
 _WITH_CLIP = Prepared(
     sa.select(clip.c.render_key).where(clip.c.render_key.in_(sa.bindparam("render_keys", expanding=True)))
@@ -39,23 +42,21 @@ class JobRecords:
     ranks: int
     held: bool
 
-    def insert(self, rows: Sequence[tuple[str, PlannedRow]]) -> dict[str, dict[JobState, int]]:
-        """Insert the jobs of valid rows, each with its video's id; per video, how many are in which state."""
-        # A key is a hash over the whole request: taken once.
-        keys = [planned_job.render_key for _, planned in rows for planned_job in planned.jobs]
-        rendered = self._rendered(keys)
-        counts: dict[str, dict[JobState, int]] = defaultdict(lambda: defaultdict(int))
-        records: list[dict[str, Any]] = []
-        key = iter(keys)
-        for video_id, planned in rows:
-            terms = self._terms(planned)
-            for planned_job in planned.jobs:
-                render_key = next(key)
-                state = JobState.RENDERED if render_key in rendered else JobState.QUEUED
-                counts[video_id][state] += 1
-                records.append(terms | self._record(planned_job, video_id, render_key, state))
+    def of(self, planned: PlannedRow, video_id: str) -> Iterator[dict[str, Any]]:
+        """The jobs of a valid row, as if none were rendered. Nothing is asked of the database."""
+        terms = self._terms(planned, video_id)
+        for planned_job in planned.jobs:
+            yield self._record(planned_job, terms)
+
+    def insert(self, records: Sequence[dict[str, Any]]) -> Mapping[tuple[str, str], int]:
+        """Insert jobs; how many of which video are in which state."""
+        keys = [record["render_key"] for record in records]
+        if rendered := self._rendered(keys):
+            for record in records:
+                if record["render_key"] in rendered:
+                    record |= {"state": JobState.RENDERED.value, "reused": True}
         self.tx.insert(job, records)
-        return counts
+        return Counter(map(_VIDEO_AND_STATE, records))
 
     def retire(self, *where: ColumnElement[bool]) -> None:
         """Take jobs out of the campaign; work under way on them is refused from now on."""
@@ -74,17 +75,21 @@ class JobRecords:
 
     def _rendered(self, keys: list[str]) -> set[str]:
         found: set[str] = set()
-        for some in chunks(dict.fromkeys(keys)):
+        for some in chunks(dict.fromkeys(keys), _KEYS_AT_ONCE):
             found.update(record["render_key"] for record in self.tx.rows(_WITH_CLIP, render_keys=some))
         return found
 
-    def _terms(self, planned: PlannedRow) -> dict[str, Any]:
+    def _terms(self, planned: PlannedRow, video_id: str) -> dict[str, Any]:
         """What the jobs of a row have in common: when they may be leased, and before whom."""
         assert planned.shot is not None
         now, priority, not_before = self.tx.now, planned.shot.priority, not_before_of(planned)
         bonus_s = self.tx.options.priority_bonus_s
         return {
             "campaign_id": self.campaign_id,
+            "video_id": video_id,
+            "row_id": planned.row_id,
+            "state": JobState.QUEUED.value,
+            "reused": False,
             "revision": self.revision,
             "epoch": 0,
             "round": 0,
@@ -97,18 +102,14 @@ class JobRecords:
             "order_key": rules.order_key(enqueued_at=now, not_before=not_before, priority=priority, bonus_s=bonus_s),
         }
 
-    def _record(self, one: RenderJob, video_id: str, render_key: str, state: JobState) -> dict[str, Any]:
+    def _record(self, one: RenderJob, terms: dict[str, Any]) -> dict[str, Any]:
         request = one.request
-        return {
-            "video_id": video_id,
-            "row_id": one.row_id,
+        return terms | {
             "clip_index": one.index,
-            "state": state.value,
-            "render_key": render_key,
+            "render_key": request.render_key,
             "pool": pool_name(engine=request.engine, model=request.model, ranks=self.ranks),
             "bucket": request.bucket,
-            "reused": state is JobState.RENDERED,
             "frames": request.keep_frames,
             "estimated_s": one.estimated_s,
-            "job": one.model_dump_json(),
+            "job": one.json_text(),
         }

@@ -10,8 +10,9 @@ from storage.ledger.sql.database import CHUNK, Tx, chunks
 from storage.ledger.tables import reference
 
 
-def row_holder(campaign_id: str, row_id: str) -> str:
-    return f"row/{campaign_id}/{row_id}"
+def inputs_holder(campaign_id: str) -> str:
+    """Of what the rows of a campaign are made of: many rows show the same face."""
+    return f"inputs/{campaign_id}"
 
 
 def manifest_holder(campaign_id: str) -> str:
@@ -35,6 +36,16 @@ def forget(tx: Tx, holders: Iterable[str]) -> None:
     """Let holders point to nothing."""
     for some in chunks(holders, CHUNK):
         tx.run(sa.delete(reference).where(reference.c.holder.in_(some)))
+
+
+def keys_of(tx: Tx, holder: str) -> set[str]:
+    return set(tx.conn.scalars(sa.select(reference.c.key).where(reference.c.holder == holder)))
+
+
+def leave(tx: Tx, holder: str, keys: Iterable[str]) -> None:
+    """Let a holder point to these keys no more."""
+    for some in chunks(keys, CHUNK):
+        tx.run(sa.delete(reference).where(reference.c.holder == holder, reference.c.key.in_(some)))
 
 
 def referenced_keys(tx: Tx, *, after: str, limit: int) -> list[str]:

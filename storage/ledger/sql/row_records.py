@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import BindParameter
 
+from schemas.shot import Shot
 from schemas.submission import PlannedRow
 from storage.ledger.difference import KnownRow, content_of, not_before_of, place_of, said_of
 from storage.ledger.pointers import shot_keys
 from storage.ledger.sql.database import Tx
 from storage.ledger.sql.records import problems_text
-from storage.ledger.sql.references import forget, row_holder
+from storage.ledger.sql.references import inputs_holder, keys_of, leave
 from storage.ledger.tables import job, live, reference, row
 
 
@@ -32,7 +34,7 @@ class RowNow:
 
     @classmethod
     def of(cls, planned: PlannedRow, *, video_id: str, look: str) -> RowNow:
-        shot = planned.shot.model_dump_json() if planned.shot and planned.is_valid else ""
+        shot = planned.shot.json_text() if planned.shot and planned.is_valid else ""
         problems = problems_text(planned.problems)
         return cls(
             planned=planned,
@@ -55,21 +57,24 @@ class RowRecords:
     tx: Tx
     campaign_id: str
 
-    def write(self, new: Sequence[RowNow], changed: Sequence[RowNow]) -> None:
-        """Insert and update rows, and let them point to their inputs and to nothing else any more."""
-        self.tx.insert(row, [self._record(change) for change in new])
-        self._update([self._record(change) for change in changed])
-        forget(self.tx, [self._holder(change) for change in changed])
-        self.tx.insert(
-            reference,
-            [
-                {"holder": holder, "key": key}
-                for change in (*new, *changed)
-                if change.planned.is_valid and change.planned.shot is not None
-                for holder in (self._holder(change),)
-                for key in sorted(shot_keys(change.planned.shot))
-            ],
-        )
+    def write(self, new: Sequence[dict[str, Any]], changed: Sequence[dict[str, Any]]) -> None:
+        """Insert and update rows."""
+        self.tx.insert(row, new)
+        self._update(changed)
+
+    def point_to(self, inputs: AbstractSet[str]) -> None:
+        """Let the campaign point to its rows' inputs, those of removed rows included, and to no other."""
+        holder = inputs_holder(self.campaign_id)
+        known = keys_of(self.tx, holder)
+        gone = known - inputs
+        if gone:
+            leave(self.tx, holder, gone - self._inputs_of_removed())
+        self.tx.insert(reference, [{"holder": holder, "key": key} for key in sorted(inputs - known)])
+
+    def _inputs_of_removed(self) -> set[str]:
+        mine = (row.c.campaign_id == self.campaign_id, row.c.retired, row.c.shot.is_not(None))
+        texts = self.tx.conn.scalars(sa.select(row.c.shot).where(*mine))
+        return {key for text in texts for key in shot_keys(Shot.model_validate_json(text))}
 
     def new_terms(self, unchanged: Sequence[tuple[PlannedRow, KnownRow]]) -> None:
         """Unchanged rows may have got another priority or another date; their queued jobs move accordingly."""
@@ -93,9 +98,6 @@ class RowRecords:
         mine = (row.c.campaign_id == self.campaign_id, row.c.row_id.in_(row_ids))
         self.tx.run(sa.update(row).where(*mine).values(retired=True))
 
-    def _holder(self, change: RowNow) -> str:
-        return row_holder(self.campaign_id, change.planned.row_id)
-
     def _update(self, records: Sequence[dict[str, Any]]) -> None:
         if not records:
             return
@@ -109,7 +111,7 @@ class RowRecords:
             statement, [{f"its_{k}" if k in keys else k: v for k, v in values.items()} for values in records]
         )
 
-    def _record(self, change: RowNow) -> dict[str, Any]:
+    def record(self, change: RowNow) -> dict[str, Any]:
         planned = change.planned
         shot = planned.shot if planned.is_valid else None
         return {

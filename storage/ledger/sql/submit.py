@@ -6,21 +6,24 @@ a bad row further down keeps their whole video out; those of such videos are del
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
 from schemas.campaign import CampaignSettings
 from schemas.errors import InvalidManifest, Refused
-from schemas.states import CAMPAIGN_ENDED, CAMPAIGN_TRANSITIONS, VIDEO_TERMINAL, CampaignState, VideoState
+from schemas.states import CAMPAIGN_ENDED, CAMPAIGN_TRANSITIONS, VIDEO_TERMINAL, CampaignState, JobState, VideoState
 from schemas.submission import PlannedRow, Submission, SubmitReport
 from storage.ledger import difference, rules
 from storage.ledger.difference import KnownRow, RowDifference, Tally
 from storage.ledger.identity import campaign_id_of, video_id_of
+from storage.ledger.pointers import shot_keys
 from storage.ledger.sql import campaigns
 from storage.ledger.sql.database import Tx, chunks
 from storage.ledger.sql.job_records import JobRecords
+from storage.ledger.sql.one_behind import OneBehind
 from storage.ledger.sql.prepared import Record
 from storage.ledger.sql.references import forget, manifest_holder
 from storage.ledger.sql.row_records import RowNow, RowRecords
@@ -29,6 +32,9 @@ from storage.ledger.sql.video_records import VideoRecords
 from storage.ledger.tables import campaign, job, reference, row, video
 
 _MANY_ROWS = 1_000
+
+_ROWS_AT_ONCE = 1_024
+"""Rows that are compared while as many are written."""
 
 
 def submit(tx: Tx, submission: Submission) -> SubmitReport:
@@ -68,6 +74,24 @@ def _campaign(tx: Tx, submission: Submission) -> tuple[Record, bool]:
     return record, record["revision"] == 0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Changes:
+    """What some rows of the manifest change in the ledger."""
+
+    new: list[dict[str, Any]] = field(default_factory=list)
+    changed: list[dict[str, Any]] = field(default_factory=list)
+    ending: list[str] = field(default_factory=list)
+    """Rows whose jobs of earlier submits end."""
+    starting: list[dict[str, Any]] = field(default_factory=list)
+    """Jobs to be inserted."""
+    staying: list[tuple[PlannedRow, KnownRow]] = field(default_factory=list)
+    """Rows that keep the jobs they have."""
+
+
+_Inserted = Mapping[tuple[str, str], int]
+"""Jobs that were inserted, by video and state."""
+
+
 class _Submit:
     """One submit under way: the campaign, what was known of it, and what the manifest says so far."""
 
@@ -80,6 +104,8 @@ class _Submit:
         self.look = difference.look_of(settings)
         self.tally = Tally()
         self.seen: set[str] = set()
+        self.inputs: set[str] = set()
+        """Store keys of all that the rows are made of."""
         self.plans: dict[str, VideoPlan] = {}
         self.known_rows, self.retired_rows = known_rows(tx, self.campaign_id)
         self.known_videos = known_videos(tx, self.campaign_id)
@@ -98,9 +124,12 @@ class _Submit:
         )
 
     def run(self, submission: Submission) -> SubmitReport:
-        for chunk in chunks(submission.rows):
-            self._take(chunk)
+        with OneBehind(self._write) as writing:
+            for chunk in chunks(submission.rows, _ROWS_AT_ONCE):
+                self._count(writing.give(self._compared(chunk)))
+            self._count(writing.last())
         self._remove_rows()
+        self.rows.point_to(self.inputs)
         states = self._place_videos()
         differs = self.created or self.tally.differs
         self._update_campaign(submission, differs=differs, states=states)
@@ -110,13 +139,9 @@ class _Submit:
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
-    def _take(self, chunk: Sequence[PlannedRow]) -> None:
-        """Compare and write one chunk of rows."""
-        new: list[RowNow] = []
-        changed: list[RowNow] = []
-        ending: list[str] = []
-        starting: list[tuple[str, PlannedRow]] = []
-        staying: list[tuple[PlannedRow, KnownRow]] = []
+    def _compared(self, chunk: Sequence[PlannedRow]) -> _Changes:
+        """What some rows change; nothing is asked of the database."""
+        changes = _Changes()
         for planned in chunk:
             video_id = video_id_of(self.campaign_id, planned.video)
             known = self._first_sight(planned)
@@ -124,20 +149,27 @@ class _Submit:
             diff = self._compare(now, known)
             plan = self._plan_video(planned, known, video_id, diff)
             if known is not None and diff.keeps_jobs:
-                staying.append((planned, known))
+                changes.staying.append((planned, known))
             elif known is not None:
-                ending.append(planned.row_id)
+                changes.ending.append(planned.row_id)
             if planned.is_valid and not diff.keeps_jobs and plan.bad is None:
-                starting.append((video_id, planned))
-            if known is None and planned.row_id not in self.retired_rows:
-                new.append(now)
-            elif known is None or not now.is_known_as(known):
-                changed.append(now)
-        self._retire_jobs(ending)
-        self.rows.write(new, changed)
-        self.rows.new_terms(staying)
-        for video_id, inserted in self.jobs.insert(starting).items():
-            self.plans[video_id].count(inserted)
+                changes.starting.extend(self.jobs.of(planned, video_id))
+            if planned.shot is not None and planned.is_valid:
+                self.inputs |= shot_keys(planned.shot)
+            if known is None or not now.is_known_as(known):
+                is_new = known is None and planned.row_id not in self.retired_rows
+                (changes.new if is_new else changes.changed).append(self.rows.record(now))
+        return changes
+
+    def _write(self, changes: _Changes) -> _Inserted:
+        self._retire_jobs(changes.ending)
+        self.rows.write(changes.new, changes.changed)
+        self.rows.new_terms(changes.staying)
+        return self.jobs.insert(changes.starting)
+
+    def _count(self, inserted: _Inserted | None) -> None:
+        for (video_id, state), number in (inserted or {}).items():
+            self.plans[video_id].count(JobState(state), number)
 
     def _first_sight(self, planned: PlannedRow) -> KnownRow | None:
         if planned.row_id in self.seen:

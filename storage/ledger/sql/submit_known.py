@@ -35,9 +35,8 @@ class VideoPlan:
         if not planned.is_valid and self.bad is None:
             self.bad = (planned.row_id, planned.problems)
 
-    def count(self, inserted: dict[JobState, int]) -> None:
-        for state, n in inserted.items():
-            self.jobs[state] = self.jobs.get(state, 0) + n
+    def count(self, state: JobState, inserted: int) -> None:
+        self.jobs[state] = self.jobs.get(state, 0) + inserted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -416,6 +416,21 @@ def test_a_changed_priority_moves_queued_jobs(ledger: Ledger, clock: Clock) -> N
     assert claim(ledger).job == good_row("a").jobs[0]
 
 
+def test_an_input_stays_while_one_row_points_to_it(ledger: Ledger) -> None:
+    """Rows share their pictures: the last one that shows a face decides, a removed row counts, another campaign too."""
+    ledger.submit(sheet(*(good_row(name, image="inputs/face") for name in "abc"), good_row("d", image="inputs/other")))
+    assert ledger.referenced_keys() == ["inputs/face", "inputs/other"]
+    ledger.submit(sheet(good_row("a", image="inputs/new"), good_row("b", image="inputs/face")))
+    assert ledger.referenced_keys() == ["inputs/face", "inputs/new", "inputs/other"]
+    ledger.submit(sheet(good_row("a", image="inputs/new"), good_row("b", image="inputs/new")))
+    assert ledger.referenced_keys() == ["inputs/face", "inputs/new", "inputs/other"], "c and d were removed with theirs"
+    ledger.submit(sheet(*(good_row(name, image="inputs/new") for name in "abcd")))
+    assert ledger.referenced_keys() == ["inputs/new"]
+    ledger.submit(sheet(good_row("e", image="inputs/new"), name="another"))
+    ledger.submit(sheet(*(good_row(name, image="inputs/last") for name in "abcd")))
+    assert ledger.referenced_keys() == ["inputs/last", "inputs/new"]
+
+
 def test_inputs_of_rows_are_referenced(ledger: Ledger) -> None:
     """Keys of pictures, speech and manifest are referenced while a row, removed ones included, points to them."""
     ledger.submit(sheet(good_row("a", image="inputs/i", speech="inputs/s"), good_row("b", image="inputs/j")))

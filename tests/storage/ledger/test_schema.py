@@ -83,6 +83,37 @@ def test_migrations_go_up_and_down(engines: tuple[Engine, Engine]) -> None:
     assert described(engine) == before
 
 
+def test_pointers_of_rows_become_their_campaigns(engines: tuple[Engine, Engine]) -> None:
+    """Revision 2: what rows pointed to, their campaigns point to, each once; other holders stay. And back again."""
+    engine, _ = engines
+    reference = metadata.tables["reference"]
+    pointers = {
+        ("row/spring-0123456789/a/b", "inputs/1"),
+        ("row/spring-0123456789/c", "inputs/1"),
+        ("row/spring-0123456789/c", "inputs/2"),
+        ("row/autumn-0123456789/c", "inputs/1"),
+        ("video/0123", "videos/1"),
+        ("manifest/spring-0123456789", "inputs/m"),
+    }
+    schema.upgrade(engine, target="0001")
+    with engine.begin() as connection:
+        connection.execute(sa.insert(reference), [{"holder": holder, "key": key} for holder, key in sorted(pointers)])
+    schema.upgrade(engine)
+    of_campaigns = {
+        ("inputs/spring-0123456789", "inputs/1"),
+        ("inputs/spring-0123456789", "inputs/2"),
+        ("inputs/autumn-0123456789", "inputs/1"),
+        ("video/0123", "videos/1"),
+        ("manifest/spring-0123456789", "inputs/m"),
+    }
+    with engine.connect() as connection:
+        assert set(connection.execute(sa.select(reference)).tuples()) == of_campaigns
+    schema.downgrade(engine, target="0001")
+    schema.upgrade(engine)
+    with engine.connect() as connection:
+        assert set(connection.execute(sa.select(reference)).tuples()) == of_campaigns
+
+
 def test_a_newer_ledger_is_refused(engines: tuple[Engine, Engine]) -> None:
     """A revision that this program does not know is refused with what to do, and not touched."""
     engine, _ = engines
