@@ -17,14 +17,16 @@ class Value(BaseModel):
         """Plain JSON types only."""
         return self.model_dump(mode="json")
 
-    def json_text(self) -> str:
-        """As `model_dump_json`, at a quarter of its price, for values all of whose fields are text, numbers, truth,
-        dates, enums, other such values, or tuples and mappings of these.
+    def json_bytes(self) -> bytes:
+        """As `model_dump_json`, in UTF-8 and at a quarter of its price.
+
+        For values all of whose fields are text, numbers, truth, dates, enums, other such values, or tuples and
+        mappings of these.
 
         Raises:
             TypeError: a field is something else.
         """
-        return orjson.dumps(self.__dict__, default=_fields, option=orjson.OPT_UTC_Z).decode()
+        return orjson.dumps(self.__dict__, default=_fields, option=orjson.OPT_UTC_Z)
 
     @classmethod
     def from_json(cls, data: Any) -> Self:

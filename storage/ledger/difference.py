@@ -81,13 +81,13 @@ def content_of(row: PlannedRow, look: str) -> str:
     return digest(["problems", sorted(problems)])
 
 
-def said_of(row: PlannedRow, *, shot: str, problems: str) -> str:
+def said_of(row: PlannedRow, *, shot: bytes, problems: str) -> str:
     """A digest of everything that the ledger keeps of a row: equal means that there is nothing to write.
 
     `shot` and `problems` are the texts under which the row's are kept.
     """
-    place = f"{row.line} {row.position} {row.byte_start} {row.byte_end}"
-    return sha256_hex(f"{place}\n{shot}\n{problems}".encode())
+    place = f"{row.line} {row.position} {row.byte_start} {row.byte_end}\n{problems}\n"
+    return sha256_hex(place.encode() + shot)
 
 
 def place_of(row: PlannedRow) -> int:

@@ -93,8 +93,8 @@ def test_shots_and_jobs_come_back_from_their_text(
     [planned] = plan_rows([given_row], {0: speech(samples)}, setup())
     for value in (planned.shot, *planned.jobs):
         assert value is not None
-        assert json.loads(value.json_text()).keys() == value.as_json().keys()
-        assert type(value).model_validate_json(value.json_text()) == value
+        assert json.loads(value.json_bytes()).keys() == value.as_json().keys()
+        assert type(value).model_validate_json(value.json_bytes()) == value
 
 
 def test_a_field_that_json_does_not_have_is_an_error() -> None:
@@ -102,7 +102,7 @@ def test_a_field_that_json_does_not_have_is_an_error() -> None:
         data: bytes
 
     with pytest.raises(TypeError, match="bytes"):
-        Odd(data=b"x").json_text()
+        Odd(data=b"x").json_bytes()
 
 
 def test_a_row_inherits_campaign_then_model() -> None:

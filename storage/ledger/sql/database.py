@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 _NOW = Prepared(sa.select(database_now()))
 
-CHUNK = 500
+CHUNK = 512
 """Ids per IN list and rows per bulk insert: far below every driver's limit of parameters."""
 
 
@@ -110,11 +110,12 @@ class Database:
         self.engine.dispose()
 
     def _run(self, work: Callable[[Tx], T], reading: dict[str, Any] | None, *, keep: bool) -> T:
-        patience = self._patience()
+        patience: Patience | None = None
         while True:
             try:
                 return self._once(work, reading, keep=keep)
             except DBAPIError as error:
+                patience = patience or self._patience()
                 patience.after(error)
 
     def _once(self, work: Callable[[Tx], T], reading: dict[str, Any] | None, *, keep: bool) -> T:

@@ -54,7 +54,7 @@ def complete(tx: Tx, lease: Lease, given: Clip, *, device_s: float) -> Clip:
 
 
 def _commit_clip(tx: Tx, given: Clip) -> Clip:
-    record = {"render_key": given.render_key, "clip": given.model_dump_json(), "committed_at": tx.now}
+    record = {"render_key": given.render_key, "clip": given.json_bytes().decode(), "committed_at": tx.now}
     if tx.insert_new(clip, [record]):
         counting: Clip | None = given
     else:

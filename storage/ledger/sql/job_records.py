@@ -24,7 +24,6 @@ from storage.ledger.tables import attempt, clip, job, live
 
 RESUBMITTED = "the sheet was submitted again with a change to it"
 
-_KEYS_AT_ONCE = 1_024
 _VIDEO_AND_STATE = itemgetter("video_id", "state")
 
 _WITH_CLIP = Prepared(
@@ -75,7 +74,7 @@ class JobRecords:
 
     def _rendered(self, keys: list[str]) -> set[str]:
         found: set[str] = set()
-        for some in chunks(dict.fromkeys(keys), _KEYS_AT_ONCE):
+        for some in chunks(dict.fromkeys(keys)):
             found.update(record["render_key"] for record in self.tx.rows(_WITH_CLIP, render_keys=some))
         return found
 
@@ -111,5 +110,5 @@ class JobRecords:
             "bucket": request.bucket,
             "frames": request.keep_frames,
             "estimated_s": one.estimated_s,
-            "job": one.json_text(),
+            "job": one.json_bytes().decode(),
         }

@@ -83,7 +83,7 @@ def publish(tx: Tx, lease: Lease, publication: Publication) -> bool:
         *fences.VIDEO_FENCE,
         bound=fences.of_video(lease),
         attempt_id=None,
-        publication=publication.model_dump_json(),
+        publication=publication.json_bytes().decode(),
     )
     refer(tx, video_holder(lease.video_id), publication_keys(publication))
     return True

@@ -34,11 +34,11 @@ class RowNow:
 
     @classmethod
     def of(cls, planned: PlannedRow, *, video_id: str, look: str) -> RowNow:
-        shot = planned.shot.json_text() if planned.shot and planned.is_valid else ""
+        shot = planned.shot.json_bytes() if planned.shot and planned.is_valid else b""
         problems = problems_text(planned.problems)
         return cls(
             planned=planned,
-            shot=shot,
+            shot=shot.decode(),
             problems=problems,
             video_id=video_id,
             content=content_of(planned, look),

@@ -6,7 +6,7 @@ a bad row further down keeps their whole video out; those of such videos are del
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,6 @@ from storage.ledger.pointers import shot_keys
 from storage.ledger.sql import campaigns
 from storage.ledger.sql.database import Tx, chunks
 from storage.ledger.sql.job_records import JobRecords
-from storage.ledger.sql.one_behind import OneBehind
 from storage.ledger.sql.prepared import Record
 from storage.ledger.sql.references import forget, manifest_holder
 from storage.ledger.sql.row_records import RowNow, RowRecords
@@ -32,9 +31,6 @@ from storage.ledger.sql.video_records import VideoRecords
 from storage.ledger.tables import campaign, job, reference, row, video
 
 _MANY_ROWS = 1_000
-
-_ROWS_AT_ONCE = 1_024
-"""Rows that are compared while as many are written."""
 
 
 def submit(tx: Tx, submission: Submission) -> SubmitReport:
@@ -88,10 +84,6 @@ class _Changes:
     """Rows that keep the jobs they have."""
 
 
-_Inserted = Mapping[tuple[str, str], int]
-"""Jobs that were inserted, by video and state."""
-
-
 class _Submit:
     """One submit under way: the campaign, what was known of it, and what the manifest says so far."""
 
@@ -124,10 +116,8 @@ class _Submit:
         )
 
     def run(self, submission: Submission) -> SubmitReport:
-        with OneBehind(self._write) as writing:
-            for chunk in chunks(submission.rows, _ROWS_AT_ONCE):
-                self._count(writing.give(self._compared(chunk)))
-            self._count(writing.last())
+        for chunk in chunks(submission.rows):
+            self._write(self._compared(chunk))
         self._remove_rows()
         self.rows.point_to(self.inputs)
         states = self._place_videos()
@@ -161,14 +151,11 @@ class _Submit:
                 (changes.new if is_new else changes.changed).append(self.rows.record(now))
         return changes
 
-    def _write(self, changes: _Changes) -> _Inserted:
+    def _write(self, changes: _Changes) -> None:
         self._retire_jobs(changes.ending)
         self.rows.write(changes.new, changes.changed)
         self.rows.new_terms(changes.staying)
-        return self.jobs.insert(changes.starting)
-
-    def _count(self, inserted: _Inserted | None) -> None:
-        for (video_id, state), number in (inserted or {}).items():
+        for (video_id, state), number in self.jobs.insert(changes.starting).items():
             self.plans[video_id].count(JobState(state), number)
 
     def _first_sight(self, planned: PlannedRow) -> KnownRow | None:

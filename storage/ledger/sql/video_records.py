@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,12 +16,9 @@ from storage.ledger.sql.database import Tx, chunks
 from storage.ledger.sql.fences import withdraw
 from storage.ledger.sql.job_records import RESUBMITTED, JobRecords
 from storage.ledger.sql.moves import agree_with_clips, job_counts, move_videos, queue_again, settle
-from storage.ledger.sql.one_behind import OneBehind
 from storage.ledger.sql.references import forget, video_holder
 from storage.ledger.sql.submit_known import VideoPlan
 from storage.ledger.tables import attempt, job, live, video
-
-_VIDEOS_AT_ONCE = 1_024
 
 _WRITE_PLAN = (
     sa.update(video)
@@ -49,10 +45,8 @@ class VideoRecords:
         for plan in plans.values():
             if not plan.bad:
                 self._count_jobs(plan)
-        with OneBehind(partial(self.tx.insert, video)) as writing:
-            for some in chunks(plans, _VIDEOS_AT_ONCE):
-                writing.give([self._record(video_id, plans[video_id], states[video_id]) for video_id in some])
-            writing.last()
+        for some in chunks(plans):
+            self.tx.insert(video, [self._record(video_id, plans[video_id], states[video_id]) for video_id in some])
         return states
 
     def change(self, plans: Mapping[str, VideoPlan]) -> dict[str, VideoState]:
