@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import URL, Engine, event
+from sqlalchemy import URL, Engine, PoolProxiedConnection, event
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import ArgumentError
 
 from schemas.errors import InvalidSettings
 from storage.ledger.sql import driver
 from storage.ledger.sql.lingering import LingeringPool
+
+_DIALECT = "callsheet"
+"""What SQLAlchemy knows our kind of SQLite by."""
 
 _WRITES = "callsheet_writes"
 """In a connection's own notes: its next transaction writes."""
@@ -50,9 +55,8 @@ def sqlite_file(url: URL) -> Path | None:
 def make_engine(url: URL) -> Engine:
     """An engine; nothing is connected yet. Errors of it never show parameters (prompts) or the password."""
     if url.get_backend_name() == "sqlite":
-        engine = sa.create_engine(url, hide_parameters=True)
+        engine = sa.create_engine(url.set(drivername=f"sqlite+{_DIALECT}"), hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
         event.listen(engine, "close", driver.unlock)
         return engine
     return sa.create_engine(
@@ -67,7 +71,7 @@ def make_engine(url: URL) -> Engine:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    # The driver's own BEGIN is deferred and comes late; `_begin_sqlite` says when and how a transaction begins.
+    # The driver's own BEGIN is deferred and comes late; the dialect says when and how a transaction begins.
     connection.isolation_level = None
     for pragma in (
         f"busy_timeout={_BUSY_MS}",
@@ -92,5 +96,18 @@ def to_write(connection: sa.Connection) -> sa.Connection:
     return connection
 
 
-def _begin_sqlite(connection: sa.Connection) -> None:
-    driver.tell(connection, "BEGIN IMMEDIATE" if connection.info.pop(_WRITES, False) else "BEGIN", ())
+class _Sqlite(SQLiteDialect_pysqlite):
+    """Begins transactions itself, and for those that write at once with the lock.
+
+    A listener to an engine's `begin` could do so too, but engines with listeners make each connection dearer.
+    """
+
+    supports_statement_cache = True
+
+    def do_begin(self, dbapi_connection: PoolProxiedConnection) -> None:
+        raw = dbapi_connection.dbapi_connection
+        assert raw is not None  # checked out
+        raw.cursor().execute("BEGIN IMMEDIATE" if dbapi_connection.info.pop(_WRITES, False) else "BEGIN")
+
+
+registry.register(f"sqlite.{_DIALECT}", __name__, _Sqlite.__name__)

@@ -31,6 +31,8 @@ class Prepared:
         self.statement = statement
         self._lists = sorted({part.key for part in visitors.iterate(statement) if _is_list(part)})
         self._texts: dict[Any, _Text] = {}
+        self._latest: tuple[Dialect, _Text] | tuple[None, None] = None, None
+        """What was asked for last, where the text does not depend on what is bound."""
 
     def rows(self, conn: Connection, bound: Mapping[str, Any]) -> Sequence[Record]:
         text = self._text(conn.dialect, bound)
@@ -42,6 +44,8 @@ class Prepared:
         return driver.tell(conn, text.text, text.parameters(bound))
 
     def _text(self, dialect: Dialect, bound: Mapping[str, Any]) -> _Text:
+        if dialect is self._latest[0]:
+            return self._latest[1]
         key: tuple[Any, ...] = dialect.name, dialect.server_version_info
         if self._lists:
             # A list has as many placeholders as it has items.
@@ -51,6 +55,8 @@ class Prepared:
             if len(self._texts) >= _MOST_TEXTS:
                 self._texts = {}
             text = self._texts[key] = _Text.of(self.statement, dialect, bound)
+        if not self._lists:
+            self._latest = dialect, text
         return text
 
 
@@ -119,9 +125,10 @@ def _is_list(part: Any) -> TypeGuard[BindParameter[Any]]:
 
 
 def _in_order(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Any]:
-    if len(names) > 1:
-        return itemgetter(*names)
-    return lambda values: tuple(values[name] for name in names)
+    if len(names) == 1:
+        [name] = names
+        return lambda values: (values[name],)
+    return itemgetter(*names) if names else lambda _: ()
 
 
 def _booleans(statement: ClauseElement, dialect: Dialect) -> tuple[str, ...]:

@@ -147,7 +147,7 @@ def upgrade_once(url: str) -> None:
 def test_many_upgrade_at_once(engines: tuple[Engine, Engine]) -> None:
     """Programs that start at the same moment upgrade one ledger once."""
     engine, _ = engines
-    url = engine.url.render_as_string(hide_password=False)
+    url = engine.url.set(drivername=engine.url.get_backend_name()).render_as_string(hide_password=False)
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         pool.map(upgrade_once, [url] * 3, chunksize=1)
     with engine.connect() as connection:
