@@ -13,7 +13,7 @@ from bench.databases import Databases
 from bench.figure import Figure, Size, at_least
 from bench.pairs import Pairs, Sample, alternate, timed
 from bench.sheets import sheet, submission
-from flows.campaign.collector import collector_back
+from flows.campaign.collector import collector_at_rest, collector_back
 from storage.ledger.open import open_ledger
 from storage.ledger.options import LedgerOptions
 from storage.ledger.sql.engine import parse_url
@@ -72,7 +72,9 @@ def _figures(name: str, pairs: Pairs, rows: int) -> list[Figure]:
 def _ingest(url: str, data: bytes) -> Sample:
     with closing(open_ledger(url, options=LedgerOptions(), create=True)) as ledger:
         with timed() as sample:
-            ledger.submit(submission(data))
+            given = submission(data)
+            with collector_at_rest():  # as `callsheet submit` does
+                ledger.submit(given)
         collector_back()
     return sample
 

@@ -80,6 +80,8 @@ def _longest_clip(max_frames: int, frame_step: int) -> int:
 
 
 def _check(frames: int, max_frames: int, crossfade_frames: int, min_frames: int) -> None:
+    if min(frames, max_frames, min_frames) >= 1 and crossfade_frames >= 0:
+        return
     for name, value, least in (
         ("frames", frames, 1),
         ("max_frames", max_frames, 1),

@@ -28,6 +28,9 @@ class RowMedia:
     problems: tuple[RowProblem, ...] = ()
 
 
+_NO_MEDIA = RowMedia()
+
+
 @dataclass(frozen=True, kw_only=True)
 class RenderSetup:
     """Which engine renders which model with which settings: what a plan needs besides the rows."""
@@ -48,7 +51,7 @@ def plan_rows(rows: Sequence[ManifestRow], media: Mapping[int, RowMedia], setup:
     Rows without an entry in `media` have no references that could be checked.
     """
     places = shot_positions(rows)
-    return tuple(_plan_row(row, media.get(row.position, RowMedia()), places[row.position], setup) for row in rows)
+    return tuple(_plan_row(row, media.get(row.position, _NO_MEDIA), places[row.position], setup) for row in rows)
 
 
 def shot_positions(rows: Iterable[ManifestRow]) -> dict[int, int]:

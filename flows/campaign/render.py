@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+from flows.campaign.collector import collector_at_rest
 from flows.campaign.coordinator import Coordinator, Snapshot
 from flows.campaign.drive import Observer, drive
 from flows.campaign.intake import (
@@ -58,9 +59,11 @@ def submit(
                 )
             with closing(open_ledger_of(settings)) as ledger:
                 if dry_run:
-                    return ledger.submit(to_submission(checked, None), dry_run=True)
+                    with collector_at_rest():
+                        return ledger.submit(to_submission(checked, None), dry_run=True)
                 manifest = store_inputs(checked, open_store_of(settings), executor, report)
-                return ledger.submit(to_submission(checked, manifest))
+                with collector_at_rest():
+                    return ledger.submit(to_submission(checked, manifest))
     finally:
         executor.close()
 

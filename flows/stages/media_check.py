@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from media.sandbox import Sandbox
 from media.speech import envelope
@@ -30,8 +31,7 @@ class Kind(StrEnum):
     AUDIO = "audio"
 
 
-@dataclass(frozen=True, kw_only=True)
-class MediaQuestion:
+class MediaQuestion(NamedTuple):
     """One distinct reference; many rows may ask the same one."""
 
     kind: Kind

@@ -18,6 +18,10 @@ _LISTED = 20
 """Faults of one kind that are listed for one cell."""
 
 
+def _has_braces(text: str) -> bool:
+    return "{{" in text or "}}" in text
+
+
 def clean_prompt(text: str) -> str:
     """Blanks around it off, underscores to blanks, double quotes around it off: the reference's prompt field."""
     return text.strip().replace("_", " ").strip('"')
@@ -46,7 +50,7 @@ class Placeholders:
 
         A text beyond `most_chars` comes back as it is, one that grows beyond them as far as it was filled.
         """
-        if len(text) > self.most_chars or not any(braces in text for braces in _BRACES):
+        if len(text) > self.most_chars or not _has_braces(text):
             return text, []
         faults: list[Fault] = []
         room = self.most_chars
@@ -64,9 +68,9 @@ class Placeholders:
 
         filled = _PLACEHOLDER.sub(value, text)
         pieces = _PLACEHOLDER.split(text)[::2]
-        torn = (_malformed(column, piece) for piece in pieces if any(braces in piece for braces in _BRACES))
+        torn = (_malformed(column, piece) for piece in pieces if _has_braces(piece))
         faults.extend(islice(torn, _LISTED))
-        if not faults and any(braces in filled for braces in _BRACES):
+        if not faults and _has_braces(filled):
             # A single brace of the text met a single brace of a value.
             faults.append(_malformed(column, filled))
         return filled, faults
@@ -79,7 +83,7 @@ class Placeholders:
             return self._unknown(name, column)
         own = cells[place].strip() if place is not None else ""
         filled = own or self.defaults.get(name, "")
-        if any(braces in filled for braces in _BRACES):
+        if _has_braces(filled):
             return Fault(
                 code=Code.PLACEHOLDER_MALFORMED,
                 column=column,

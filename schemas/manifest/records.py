@@ -95,12 +95,15 @@ class Scanner:
         self.line_ends = {lines.line_end(first - 1)} if first else set()
         self.row_like_lines: list[tuple[int, int]] = []
         """(record's line, line inside one of its quoted cells that looks like a row), both 1-based."""
-        self._blank_quote = re.search(rf'(?:\A|[\r\n]|{re.escape(delimiter)}) +"', lines.text) is not None
+        # The first question is cheap, and answers for most sheets.
+        self._blank_quote = (
+            ' "' in lines.text and re.search(rf'(?:\A|[\r\n]|{re.escape(delimiter)}) +"', lines.text) is not None
+        )
 
     def __iter__(self) -> Iterator[Record]:
         position = 0
         for fields, start, end, faults in self._rows():
-            if not any(field and not field.isspace() for field in fields) and not faults:
+            if not faults and not "".join(fields).strip():
                 self.skipped_rows += len(fields) > 1
                 continue
             self.line_ends.add(self.lines.line_end(end - 1))
