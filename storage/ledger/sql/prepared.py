@@ -31,7 +31,7 @@ class Prepared:
         self.statement = statement
         self._lists = sorted({part.key for part in visitors.iterate(statement) if _is_list(part)})
         self._texts: dict[Any, _Text] = {}
-        self._latest: tuple[Dialect, _Text] | tuple[None, None] = None, None
+        self._latest: tuple[Dialect | None, _Text | None] = None, None
         """What was asked for last, where the text does not depend on what is bound."""
 
     def rows(self, conn: Connection, bound: Mapping[str, Any]) -> Sequence[Record]:
@@ -44,8 +44,9 @@ class Prepared:
         return driver.tell(conn, text.text, text.parameters(bound))
 
     def _text(self, dialect: Dialect, bound: Mapping[str, Any]) -> _Text:
-        if dialect is self._latest[0]:
-            return self._latest[1]
+        known, latest = self._latest  # in one step: other threads come by, too
+        if dialect is known and latest is not None:
+            return latest
         key: tuple[Any, ...] = dialect.name, dialect.server_version_info
         if self._lists:
             # A list has as many placeholders as it has items.
