@@ -131,7 +131,10 @@ class Database:
                 else:
                     transaction.rollback()
             except Exception:
-                raise  # what is open when the connection is closed is rolled back
+                # What is open when the connection is closed is rolled back; but SQLAlchemy takes a transaction whose
+                # COMMIT failed for ended, which SQLite's is not.
+                driver.unlock(raw)
+                raise
             except BaseException:
                 # A signal's handler raises between any two instructions, of SQLAlchemy's too. Left alone, the ledger
                 # might stay locked: for others, and for our own last word.

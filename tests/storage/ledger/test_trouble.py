@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from schemas.errors import Retryable
 from schemas.states import CampaignState, JobState, VideoState
@@ -250,6 +251,25 @@ def test_a_full_disk_stops_and_loses_nothing(empty_sqlite: Path, tmp_path: Path)
         connection.exec_driver_sql("PRAGMA max_page_count=100000")
     ledger.submit(sheet(*(good_row(f"r{n}") for n in range(500))))
     assert ledger.counts(campaign_id).rows == 500
+    ledger.close()
+
+
+def test_a_commit_that_fails_leaves_nothing_locked(sql_url: str) -> None:
+    """What is only checked at the end of a transaction ends it: the same ledger, and another one, write at once."""
+    ledger, other = sql_ledger(sql_url), Database(make_engine(parse_url(sql_url)), OPTIONS)
+    campaign_id = started(ledger, good_row("a"))
+
+    def orphaned(tx: Tx) -> None:
+        tx.run(sa.update(job).values(video_id="nobody's"))
+
+    with pytest.raises(IntegrityError):
+        ledger._database.write(orphaned)
+    began = time.monotonic()
+    other.write(lambda tx: tx.run(sa.update(job).values(priority=1)))
+    assert render(ledger)
+    assert ledger.counts(campaign_id).jobs[JobState.RENDERED] == 1
+    assert time.monotonic() - began < 3.0, "a locked file is waited for for five seconds"
+    other.close()
     ledger.close()
 
 
