@@ -14,7 +14,11 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-_STRICT = json.JSONEncoder(allow_nan=False)
+_STANDARD = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+)
+"""What canonical JSON is: as the standard library writes it. Values are trees: nothing here can hold itself."""
+
 _PLAIN = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
@@ -22,8 +26,8 @@ def canonical_json(value: Any) -> str:
     """JSON with sorted keys, no spaces, no NaN, non-ASCII kept: equal values give equal text.
 
     Raises:
-        ValueError: a float is NaN or infinite.
-        TypeError: a value is not JSON, or an integer needs more than 64 bits.
+        ValueError: a float is NaN or infinite, or a text holds a lone surrogate.
+        TypeError: a value is not JSON.
     """
     return _canonical(value).decode()
 
@@ -34,11 +38,17 @@ def digest(value: Any) -> str:
 
 
 def _canonical(value: Any) -> bytes:
-    text = orjson.dumps(value, option=_PLAIN)
-    if b"null" in text:
-        # What is no number is written so, too; the slower encoder tells them apart.
-        _STRICT.encode(value)
+    try:
+        text = orjson.dumps(value, option=_PLAIN)
+    except TypeError:
+        return _STANDARD.encode(value).encode()  # such as integers of more than 64 bits
+    if any(odd in text for odd in _ODD):
+        return _STANDARD.encode(value).encode()
     return text
+
+
+_ODD = (b"null", b"e-", b"e+", b"0.0000")
+"""Where these stand, orjson may write otherwise: NaN as null, numbers with an exponent, very small ones."""
 
 
 def sha256_stream(stream: IO[bytes], *, chunk: int = 1 << 20) -> str:

@@ -1,7 +1,8 @@
 """Submit: make a campaign what a manifest says, in one transaction and one pass over its rows.
 
-Rows stream: what stays in memory is a few words per row and per video. Jobs are inserted before it is known whether
-a bad row further down keeps their whole video out; those of such videos are deleted before anybody sees them.
+Rows stream: what stays in memory is a few words per row and per video, and the store key of each input. Jobs are
+inserted before it is known whether a bad row further down keeps their whole video out; those of such videos are
+deleted before anybody sees them.
 """
 
 from __future__ import annotations
