@@ -25,6 +25,8 @@ _WRITES = "callsheet_writes"
 _FIX = "use sqlite:///path/to/ledger.db, postgresql://user:password@host/database or memory:"
 _POSTGRESQL = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
 _BUSY_MS = 5_000
+LOG_BYTES = 64 << 20
+"""How large SQLite's log stays between big transactions."""
 
 
 def parse_url(url: str) -> URL:
@@ -81,6 +83,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
         # In KiB. A big sheet writes in the order of random ids: the indexes must fit, or each row costs a page.
         "cache_size=-65536",
         "foreign_keys=ON",
+        # A big sheet leaves a log of its own size; cut back at the next commit after it was read into the file.
+        f"journal_size_limit={LOG_BYTES}",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -13,6 +13,7 @@ from schemas.errors import Incompatible, InvalidSettings, NotFound, Permanent, R
 from storage.ledger.memory import MemoryLedger
 from storage.ledger.open import open_ledger
 from storage.ledger.options import LedgerOptions
+from storage.ledger.sql import engine
 from storage.ledger.sql.ledger import SqlLedger
 from tests.support.ledgers import good_row, sheet
 from tests.support.postgres import PostgresServer
@@ -38,6 +39,20 @@ def test_a_sqlite_file_is_made_when_asked_for(tmp_path: Path) -> None:
     assert isinstance(again, SqlLedger)
     assert again.campaign(campaign_id).name == "spring"
     again.close()
+
+
+def test_the_log_of_a_big_sheet_is_cut_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's log is as large as the largest transaction: not for as long as somebody has the ledger open."""
+    monkeypatch.setattr(engine, "LOG_BYTES", 1 << 20)
+    path = tmp_path / "ledger.db"
+    ledger = open_ledger(f"sqlite:///{path}", options=OPTIONS, create=True)
+    ledger.submit(sheet(*(good_row(f"r{number}", prompt="a long prompt " * 500) for number in range(300)), name="big"))
+    log = path.with_name(f"{path.name}-wal")
+    assert log.stat().st_size > 2 << 20
+    for name in ("first", "second"):
+        ledger.submit(sheet(good_row("a"), name=name))
+    assert log.stat().st_size <= 1 << 20
+    ledger.close()
 
 
 def test_an_empty_file_is_no_ledger(tmp_path: Path) -> None:
