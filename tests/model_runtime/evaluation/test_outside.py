@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,7 @@ def shown(clip: Clip) -> Shown:
     )
 
 
-VBENCH = """#!{python}
+VBENCH = """
 import json, pathlib, subprocess, sys
 told = sys.argv[1:]
 videos, found = (pathlib.Path(told[told.index(name) + 1]) for name in ("--videos_path", "--output_path"))
@@ -51,9 +52,11 @@ def vbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], S
     """The score by a command that leaves out so many dimensions, or fails where that is less than 0."""
 
     def command(left_out: int) -> Scorer:
-        path = tmp_path / "bin" / "vbench"
+        path, program = tmp_path / "bin" / "vbench", tmp_path / "vbench.py"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(VBENCH.format(python=sys.executable, left_out=left_out))
+        program.write_text(VBENCH.format(left_out=left_out))
+        # Not `#!{sys.executable}`: such a line ends at the first blank of a path.
+        path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(program))} "$@"\n')
         path.chmod(0o755)
         monkeypatch.setenv("PATH", f"{path.parent}:{os.environ['PATH']}")
         monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "cache"))
