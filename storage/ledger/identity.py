@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from uuid import uuid4
+import secrets
 
 from schemas.digest import digest
 
@@ -21,4 +21,4 @@ def video_id_of(campaign_id: str, video: str) -> str:
 
 def new_attempt_id() -> str:
     """Random, 32 hexadecimal digits: unique among all attempts ever, whatever becomes of the database."""
-    return uuid4().hex
+    return secrets.token_hex(16)
