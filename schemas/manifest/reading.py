@@ -308,9 +308,9 @@ class RowReader:
         return lines
 
     def _known_videos(self) -> frozenset[str]:
-        """The names in `video` cells of whole records."""
+        """The names in `video` cells of whole records, as far as a video can have them."""
         if "video" not in self._places:
             return frozenset()
         width = len(self.parsed.columns)
         names = {self._cell(record, "video") for record in self.parsed.records if len(record.fields) == width}
-        return frozenset(name for name in names if name)
+        return frozenset(filter(VIDEO.fullmatch, names))

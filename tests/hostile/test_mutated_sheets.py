@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from flows.campaign.intake import Checked, ManifestSource, checked_manifest, manifest_ref, to_submission
 from flows.delivery.collect import BAD, Collected, collect
@@ -38,6 +38,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("mutated")
 
 
+BROKEN_RECORD_IN_A_DAMAGED_VIDEO = (
+    b"row_id,prompt,image,video,note\n"
+    b"r1,A woman speaks,good.png,,\n"
+    b"r1,A woman speaks,good.png,\xed\xa0\x80,\n"
+    b'r1,"A woman speaks,good.png,\xed\xa0\x80,\n'
+)
+"""It was put into a video with a name that no video can have, and that no digest can be taken of."""
+
+
 @pytest.fixture(scope="session")
 def tally() -> Iterator[Counter[str]]:
     """What became of the sheets, told at the end."""
@@ -60,6 +69,7 @@ def test_any_sheet_is_read_or_refused_and_comes_back_whole(
         suppress_health_check=list(HealthCheck),
     )
     @given(data=hostile_sheets())
+    @example(data=BROKEN_RECORD_IN_A_DAMAGED_VIDEO)
     def hold(data: bytes) -> None:
         _hold(data, folder, tally)
 
