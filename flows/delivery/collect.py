@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from schemas.campaign import Campaign
 from schemas.clip import Publication
 from schemas.errors import Retryable
+from schemas.manifest.wording import visible
 from schemas.problem import RowProblem
 from schemas.states import Ending, VideoState
 from schemas.status import Counts, RowStatus
@@ -191,7 +192,8 @@ def row_errors(status: RowStatus, campaign: str) -> tuple[RowError, ...]:
 
 
 def _from_problem(problem: RowProblem) -> RowError:
-    message = f"{problem.column}: {problem.message}" if problem.column else problem.message
+    # A column's name may go over several lines; a cell of ours that did would tear the record before it further open.
+    message = f"{visible(problem.column)}: {problem.message}" if problem.column else problem.message
     return RowError(code=problem.code.value, message=message, fix=problem.fix)
 
 
