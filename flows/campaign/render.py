@@ -58,12 +58,9 @@ def submit(
                     problems=checked.problems,
                 )
             with closing(open_ledger_of(settings)) as ledger:
-                if dry_run:
-                    with collector_at_rest():
-                        return ledger.submit(to_submission(checked, None), dry_run=True)
-                manifest = store_inputs(checked, open_store_of(settings), executor, report)
+                manifest = None if dry_run else store_inputs(checked, open_store_of(settings), executor, report)
                 with collector_at_rest():
-                    return ledger.submit(to_submission(checked, manifest))
+                    return ledger.submit(to_submission(checked, manifest), dry_run=dry_run)
     finally:
         executor.close()
 
