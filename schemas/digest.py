@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from types import NoneType
 from typing import IO, Any
 
 import orjson
@@ -39,16 +40,26 @@ def digest(value: Any) -> str:
 
 def _canonical(value: Any) -> bytes:
     try:
-        text = orjson.dumps(value, option=_PLAIN)
+        if _is_plain(value):
+            return orjson.dumps(value, option=_PLAIN)
     except TypeError:
-        return _STANDARD.encode(value).encode()  # such as integers of more than 64 bits
-    if any(odd in text for odd in _ODD):
-        return _STANDARD.encode(value).encode()
-    return text
+        pass  # such as integers of more than 64 bits
+    return _STANDARD.encode(value).encode()
 
 
-_ODD = (b"null", b"e-", b"e+", b"0.0000")
-"""Where these stand, orjson may write otherwise: NaN as null, numbers with an exponent, very small ones."""
+def _is_plain(value: Any) -> bool:
+    """Whether orjson is sure to write the value, if at all, as the standard library does."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif isinstance(value, float):
+        # Others have an exponent in one of the two, and what is no number is null to orjson.
+        return value == 0.0 or 1e-4 <= abs(value) < 1e16
+    elif not isinstance(value, (list, tuple)):
+        return isinstance(value, (str, int, NoneType))
+    for one in value:  # `all()` would cost more than what it asks
+        if type(one) is not str and type(one) is not int and not _is_plain(one):
+            return False
+    return True
 
 
 def sha256_stream(stream: IO[bytes], *, chunk: int = 1 << 20) -> str:
