@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
+
+_Fields = ParamSpec("_Fields")
+_Made = TypeVar("_Made", bound="Value")
 
 
 class Value(BaseModel):
@@ -37,6 +41,26 @@ class Value(BaseModel):
             pydantic.ValidationError: `data` is not of this shape.
         """
         return cls.model_validate(data)
+
+
+def unchecked(kind: Callable[_Fields, _Made], /, *_: _Fields.args, **fields: _Fields.kwargs) -> _Made:
+    """A value of our own making, at half the price: mypy looks at the fields' names and types, nobody later.
+
+    For what is made by the hundred thousand, and validated when it is read back. Every field is given, those with
+    defaults too; and a float is a float here, no integer.
+    """
+    assert isinstance(kind, type)
+    made: _Made = object.__new__(kind)
+    assert len(fields) == len(made.__pydantic_fields__), f"{kind.__name__} has other fields than {', '.join(fields)}"
+    _set(made, "__dict__", fields)
+    _set(made, "__pydantic_fields_set__", set(fields))
+    _set(made, "__pydantic_extra__", None)
+    _set(made, "__pydantic_private__", None)
+    return made
+
+
+_set = object.__setattr__
+"""Values are frozen."""
 
 
 def _plain(value: object) -> dict[str, Any] | str:

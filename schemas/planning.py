@@ -12,6 +12,7 @@ from schemas.cutting import Cut, cut
 from schemas.job import RenderJob, RenderRequest, pool_name
 from schemas.manifest.rows import ManifestRow
 from schemas.model_spec import FPS, SAMPLES_PER_FRAME, EngineSpec, ModelSpec
+from schemas.object_ref import unchecked
 from schemas.problem import RowProblem
 from schemas.shot import Picture, Shot, Speech, default_seed
 from schemas.submission import PlannedRow
@@ -87,7 +88,8 @@ def make_shot(row: ManifestRow, media: RowMedia, place: int, setup: RenderSetup)
     settings, model = setup.settings, setup.model
     frames = media.speech.frames if media.speech else silent_frames(row.duration or settings.duration, model)
     seed = row.seed if row.seed is not None else settings.seed
-    return Shot(
+    return unchecked(
+        Shot,
         row_id=row.row_id,
         video=row.video,
         position=place,
@@ -131,7 +133,8 @@ def _make_job(shot: Shot, index: int, clips: int, piece: Cut, setup: RenderSetup
     first = piece.start_frame - piece.lead_frames
     kept = piece.keep_frames + piece.lead_frames
     steps = settings.num_inference_steps or model.num_inference_steps
-    request = RenderRequest(
+    request = unchecked(
+        RenderRequest,
         engine=engine.name,
         engine_version=engine.version,
         model=model.name,
@@ -150,7 +153,7 @@ def _make_job(shot: Shot, index: int, clips: int, piece: Cut, setup: RenderSetup
         width=shot.width,
         height=shot.height,
         num_inference_steps=steps,
-        shift=model.shift,
+        shift=float(model.shift),
         guidance_text=_first(settings.guidance_text, model.guidance_text),
         guidance_audio=_first(settings.guidance_audio, model.guidance_audio),
         guidance_image=_first(settings.guidance_image, model.guidance_image),
@@ -164,18 +167,19 @@ def _make_job(shot: Shot, index: int, clips: int, piece: Cut, setup: RenderSetup
         mode=shot.mode,
         steps=steps,
     )
-    return RenderJob(
+    return unchecked(
+        RenderJob,
         row_id=shot.row_id,
         index=index,
         clips=clips,
         lead_frames=piece.lead_frames,
         request=request,
-        estimated_s=estimated,
+        estimated_s=float(estimated),
     )
 
 
 def _first(value: float | None, default: float) -> float:
-    return default if value is None else value
+    return float(default if value is None else value)
 
 
 @dataclass(frozen=True, kw_only=True)

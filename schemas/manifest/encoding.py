@@ -132,6 +132,12 @@ def decode(data: bytes) -> Decoded:
     return Decoded(text=text, encoding=encoding, bom_bytes=bom, byte_size=len(data))
 
 
+def is_damaged(text: str) -> bool:
+    """Whether `DAMAGE` is anywhere in it."""
+    # The first question is cheap, and answers for most sheets.
+    return "\0" in text if text.isascii() else DAMAGE.search(text) is not None
+
+
 def damage_name(character: str) -> str:
     """One character that `DAMAGE` found, in words."""
     number = ord(character)

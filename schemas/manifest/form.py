@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from schemas.manifest.cells import readable_id
-from schemas.manifest.encoding import DAMAGE, damage_name, encode
+from schemas.manifest.encoding import DAMAGE, damage_name, encode, is_damaged
 from schemas.manifest.records import Lines, Record
 from schemas.manifest.wording import counted, shown
 from schemas.problem import Code, RowProblem
@@ -26,7 +26,7 @@ class _Inspector:
         self.lines = lines
         self.columns = columns
         self.limits = limits
-        self.is_damaged = DAMAGE.search(lines.text) is not None
+        self.is_damaged = is_damaged(lines.text)
         self.row_id = columns.index("row_id")
 
     def suspects(self, record: Record) -> bool:

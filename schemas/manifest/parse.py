@@ -103,7 +103,8 @@ def parse_manifest(
 
 def _refuse_line_count(text: str, limits: Limits) -> None:
     most = LINES_PER_ROW * max(limits.manifest_rows, _SMALL_ROWS)
-    if text.count("\n") + text.count("\r") - text.count("\r\n") > most:
+    pairs = text.count("\r\n") if "\r" in text else 0
+    if text.count("\n") + text.count("\r") - pairs > most:
         message = f"the sheet has more than {most:,} lines; {limits.manifest_rows:,} rows are allowed"
         raise refusal([file_problem(Code.TOO_MANY_ROWS, message, "split the sheet into several campaigns")])
 

@@ -39,14 +39,24 @@ class Record:
     faults: tuple[QuoteFault, ...] = ()
 
 
+def _split_lines(text: str) -> list[str]:
+    # io.StringIO would copy the text at four bytes a character.
+    if any(end in text for end in _NO_LINE_ENDS):
+        return _LINE.findall(text)
+    return text.splitlines(keepends=True)
+
+
+_NO_LINE_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""What ends a line for `str.splitlines`, but for no spreadsheet."""
+
+
 class Lines:
     """The physical lines of a text and where each starts, in characters and in bytes of the file."""
 
     def __init__(self, decoded: Decoded) -> None:
         self.decoded = decoded
         self.text = decoded.text
-        # str.splitlines knows eight more ends; io.StringIO would copy the text at four bytes a character.
-        self.lines = _LINE.findall(decoded.text)
+        self.lines = _split_lines(decoded.text)
         self.starts = list(accumulate(map(len, self.lines), initial=0))
 
     def __len__(self) -> int:
