@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Boolean,
     Column,
     ColumnElement,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
 )
 
@@ -50,6 +52,20 @@ _Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 # Pages follow the order of bytes, as object stores list; a server's own collation may be another.
 _Key = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+class _Utf8(TypeDecorator[str]):
+    """SQLite would keep bytes as bytes; said to be text, they are what a str of them would have been."""
+
+    impl = Text
+    cache_ok = True
+
+    def bind_expression(self, bindparam: BindParameter[str]) -> ColumnElement[str]:
+        return sa.cast(bindparam, Text)
+
+
+# The long texts may be handed over as UTF-8, as they were made; they are read as str.
+_Json = Text().with_variant(_Utf8(), "sqlite")
 
 
 def _id() -> String:
@@ -128,7 +144,7 @@ row = Table(
     Column("not_before", Double, nullable=False),
     Column("content", String(64), nullable=False),
     Column("said", String(64), nullable=False),
-    Column("shot", Text),
+    Column("shot", _Json),
     Column("problems", Text, nullable=False),
     Column("retired", Boolean, nullable=False),
     _partial("row_in_order", "campaign_id", "position", where=LIVE),
@@ -162,7 +178,7 @@ job = Table(
     Column("order_key", Double, nullable=False),
     Column("frames", Integer, nullable=False),
     Column("estimated_s", Double, nullable=False),
-    Column("job", Text, nullable=False),
+    Column("job", _Json, nullable=False),
     Index("job_of_video", "video_id", "row_id"),
     Index("job_of_key", "render_key", "state"),
     _partial("job_counts", "campaign_id", "state", "reused", "frames", where=LIVE),

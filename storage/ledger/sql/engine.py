@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import URL, Engine, PoolProxiedConnection, event
@@ -15,6 +15,9 @@ from sqlalchemy.exc import ArgumentError
 from schemas.errors import InvalidSettings
 from storage.ledger.sql import driver
 from storage.ledger.sql.lingering import LingeringPool
+
+if TYPE_CHECKING:
+    import psycopg
 
 _DIALECT = "callsheet"
 """What SQLAlchemy knows our kind of SQLite by."""
@@ -61,7 +64,7 @@ def make_engine(url: URL) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "close", driver.unlock)
         return engine
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         hide_parameters=True,
         isolation_level="READ COMMITTED",
@@ -70,6 +73,14 @@ def make_engine(url: URL) -> Engine:
         # Prepared statements do not survive a pooler between us and the server.
         connect_args={"connect_timeout": 10, "application_name": "callsheet", "prepare_threshold": None},
     )
+    event.listen(engine, "connect", _prepare_postgresql)
+    return engine
+
+
+def _prepare_postgresql(connection: psycopg.Connection[Any], _record: Any) -> None:
+    from storage.ledger.sql.utf8 import TextDumper  # a ledger on SQLite loads no driver of PostgreSQL's
+
+    connection.adapters.register_dumper(bytes, TextDumper)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

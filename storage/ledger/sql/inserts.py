@@ -71,8 +71,9 @@ class _Compiled:
 @lru_cache(maxsize=256)
 def _repeated(compiled: _Compiled, size: int) -> str:
     """The statement for so many records."""
-    values = f"({', '.join('?' * len(compiled.placed))})"
-    return compiled.text.replace(values, ", ".join([values] * size))
+    into, values = compiled.text.split(" VALUES ")
+    one, *conflict = values.partition(" ON CONFLICT")
+    return f"{into} VALUES {', '.join([one] * size)}{''.join(conflict)}"
 
 
 @lru_cache(maxsize=256)

@@ -110,5 +110,5 @@ class JobRecords:
             "bucket": request.bucket,
             "frames": request.keep_frames,
             "estimated_s": one.estimated_s,
-            "job": one.json_bytes().decode(),
+            "job": one.json_bytes(),
         }

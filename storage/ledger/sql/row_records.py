@@ -25,7 +25,7 @@ class RowNow:
     """One row as the manifest says it now: as texts, and with the digests that the next comparison reads."""
 
     planned: PlannedRow
-    shot: str
+    shot: bytes
     """Empty for a row that is not valid."""
     problems: str
     video_id: str
@@ -38,7 +38,7 @@ class RowNow:
         problems = problems_text(planned.problems)
         return cls(
             planned=planned,
-            shot=shot.decode(),
+            shot=shot,
             problems=problems,
             video_id=video_id,
             content=content_of(planned, look),
