@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from schemas.errors import InvalidInput
@@ -58,18 +59,27 @@ def cut(
     Raises:
         InvalidInput: a length that no clip can have.
     """
+    count, lengths = _division(frames, max_frames, frame_step, crossfade_frames, min_frames)
+    if count == 1:
+        return (_make_cut(0, frames, 0, frame_step),)
+    ends = _quietest_ends(count, lengths, _cut_costs(frames, envelope))
+    starts = (0, *ends[:-1])
+    return tuple(
+        _make_cut(start, end, lengths.lead if start else 0, frame_step) for start, end in zip(starts, ends, strict=True)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _division(
+    frames: int, max_frames: int, frame_step: int, crossfade_frames: int, min_frames: int
+) -> tuple[int, _Lengths]:
+    """How many clips, and how long each may be. Most shots of a campaign are as long as some other."""
     longest = _longest_clip(max_frames, frame_step)
     _check(frames, max_frames, crossfade_frames, min_frames)
     lead = min(crossfade_frames, longest // LEAD_SHARE)
     count = _fewest_clips(frames, longest, lead)
-    if count == 1:
-        return (_make_cut(0, frames, 0, frame_step),)
-    lengths = _Lengths(shortest=min(max(min_frames, lead), frames // count, longest - lead), longest=longest, lead=lead)
-    ends = _quietest_ends(count, lengths, _cut_costs(frames, envelope))
-    starts = (0, *ends[:-1])
-    return tuple(
-        _make_cut(start, end, lead if start else 0, frame_step) for start, end in zip(starts, ends, strict=True)
-    )
+    shortest = min(max(min_frames, lead), frames // count, longest - lead)
+    return count, _Lengths(shortest=shortest, longest=longest, lead=lead)
 
 
 def _longest_clip(max_frames: int, frame_step: int) -> int:

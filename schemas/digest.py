@@ -49,17 +49,23 @@ def _canonical(value: Any) -> bytes:
 
 def _is_plain(value: Any) -> bool:
     """Whether orjson is sure to write the value, if at all, as the standard library does."""
-    if isinstance(value, dict):
-        value = value.values()
-    elif isinstance(value, float):
+    kind = type(value)
+    if kind in _PLAIN_TYPES:
+        return True
+    if kind is float:
         # Others have an exponent in one of the two, and what is no number is null to orjson.
-        return value == 0.0 or 1e-4 <= abs(value) < 1e16
-    elif not isinstance(value, (list, tuple)):
-        return isinstance(value, (str, int, NoneType))
+        return bool(value == 0.0 or 1e-4 <= abs(value) < 1e16)
+    if kind is dict:
+        value = value.values()
+    elif kind is not list and kind is not tuple:
+        return isinstance(value, str)  # such as an enum's
     for one in value:  # `all()` would cost more than what it asks
-        if type(one) is not str and type(one) is not int and not _is_plain(one):
+        if type(one) not in _PLAIN_TYPES and not _is_plain(one):
             return False
     return True
+
+
+_PLAIN_TYPES = frozenset({str, int, bool, NoneType})
 
 
 def sha256_stream(stream: IO[bytes], *, chunk: int = 1 << 20) -> str:
