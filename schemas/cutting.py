@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from schemas.errors import InvalidInput
 
@@ -23,8 +24,7 @@ LEAD_SHARE = 4
 """A crossfade takes at most this fraction (1/4) of the model's length: a clip never ends inside its own lead."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cut:
+class Cut(NamedTuple):
     """One clip of a shot, in frames at 25 fps.
 
     The clip shows `[start_frame - lead_frames, start_frame + keep_frames)` of the shot. The model renders

@@ -59,7 +59,7 @@ def _is_plain(value: Any) -> bool:
         value = value.values()
     elif kind is not list and kind is not tuple:
         return isinstance(value, str)  # such as an enum's
-    for one in value:  # `all()` would cost more than what it asks
+    for one in value:  # noqa: SIM110 - all() would cost more than what is asked
         if type(one) not in _PLAIN_TYPES and not _is_plain(one):
             return False
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from schemas.campaign import CampaignSettings, ManifestRef
 from schemas.job import RenderJob
@@ -11,8 +12,7 @@ from schemas.problem import RowProblem
 from schemas.shot import Shot
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlannedRow:
+class PlannedRow(NamedTuple):
     """One record of the manifest: either a shot with its jobs, or the problems that keep it out."""
 
     row_id: str

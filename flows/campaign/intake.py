@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ def checked_manifest(
         inbox = ending.enter_context(ScratchFolder(scratch_folder(settings), "intake"))
         roots = known_folders() if any(row.base for row in found.rows) else ()
         desk = MediaDesk(root=source.path.resolve().parent, roots=roots, inbox=inbox.folder, settings=settings)
-        wanted = [row if row.base or not source.base else replace(row, base=source.base) for row in found.rows]
+        wanted = [row if row.base or not source.base else row._replace(base=source.base) for row in found.rows]
         media = check_media(wanted, desk, executor, report)
         with collector_at_rest():
             rows = plan_rows(found.rows, media, setup)

@@ -222,7 +222,10 @@ def _iso_moment(cell: str) -> datetime | None:
 
 def split_references(cell: str) -> tuple[str, ...]:
     """References separated by `|`, blanks around them and empty ones left out."""
-    return tuple(filter(None, map(str.strip, cell.split("|")))) if cell else ()
+    if "|" not in cell:  # most have one at most
+        one = cell.strip()
+        return (one,) if one else ()
+    return tuple(filter(None, map(str.strip, cell.split("|"))))
 
 
 _DAMAGED_NUMBER = re.compile(

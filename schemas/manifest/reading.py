@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TypeVar
 
 from schemas.campaign import CampaignSettings
@@ -92,7 +91,7 @@ class RowReader:
             *self.parsed.problems_by_position.get(record.position, ()),
             *(self.problem(fault, record) for fault in faults),
         )
-        return replace(row, problems=problems) if problems else row
+        return row._replace(problems=problems) if problems else row
 
     def problem(self, fault: Fault, record: Record) -> RowProblem:
         """A fault with its place in the sheet."""

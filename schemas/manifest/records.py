@@ -10,9 +10,9 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from typing import NamedTuple
 
 from schemas.manifest.encoding import UTF16_BE, UTF16_LE, Decoded, encode
 from schemas.manifest.trouble import QuoteFault, line_at, mend, scan_record
@@ -23,8 +23,7 @@ MAX_LINES = 200
 """A record over more physical lines than this leaves the fast path and is looked at with care."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record as it stands in the file.
 
     `fields` are decoded and unquoted; `line` is the 1-based physical line where it starts; `data[byte_start:byte_end]`

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from schemas.campaign import CampaignSettings
 from schemas.manifest.parse import ParsedManifest
@@ -36,5 +36,5 @@ def check_rows(
     for position, faults in video_faults(rows, reader.member).items():
         record = parsed.records[position]
         found = tuple(reader.problem(fault, record) for fault in faults)
-        rows[position] = replace(rows[position], problems=(*rows[position].problems, *found))
+        rows[position] = rows[position]._replace(problems=(*rows[position].problems, *found))
     return ManifestCheck(rows=tuple(rows), problems=tuple(problem for row in rows for problem in row.problems))

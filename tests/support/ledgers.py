@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -235,7 +235,7 @@ def bad_row(row_id: str, *, video: str = "") -> PlannedRow:
 def numbered(*rows: PlannedRow) -> tuple[PlannedRow, ...]:
     """The rows in manifest order: positions, lines and byte ranges follow."""
     return tuple(
-        replace(row, position=n, line=n + 2, byte_start=10 * n, byte_end=10 * n + 9) for n, row in enumerate(rows)
+        row._replace(position=n, line=n + 2, byte_start=10 * n, byte_end=10 * n + 9) for n, row in enumerate(rows)
     )
 
 
