@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, ParamSpec, Self, TypeVar
 
 import orjson
@@ -51,9 +52,10 @@ def unchecked(kind: Callable[_Fields, _Made], /, *_: _Fields.args, **fields: _Fi
     """
     assert isinstance(kind, type)
     made: _Made = object.__new__(kind)
-    assert len(fields) == len(made.__pydantic_fields__), f"{kind.__name__} has other fields than {', '.join(fields)}"
+    names = _names(kind)
+    assert len(fields) == len(names), f"{kind.__name__} has other fields than {', '.join(fields)}"
     _set(made, "__dict__", fields)
-    _set(made, "__pydantic_fields_set__", set(fields))
+    _set(made, "__pydantic_fields_set__", names)
     _set(made, "__pydantic_extra__", None)
     _set(made, "__pydantic_private__", None)
     return made
@@ -61,6 +63,12 @@ def unchecked(kind: Callable[_Fields, _Made], /, *_: _Fields.args, **fields: _Fi
 
 _set = object.__setattr__
 """Values are frozen."""
+
+
+@cache
+def _names(kind: type[Value]) -> set[str]:
+    """One set for all values of a kind: pydantic copies it before it changes it."""
+    return set(kind.model_fields)
 
 
 def _plain(value: object) -> dict[str, Any] | str:

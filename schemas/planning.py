@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from schemas.campaign import CampaignSettings
 from schemas.cutting import Cut, cut
@@ -18,8 +19,7 @@ from schemas.shot import Picture, Shot, Speech, default_seed
 from schemas.submission import PlannedRow
 
 
-@dataclass(frozen=True, kw_only=True)
-class RowMedia:
+class RowMedia(NamedTuple):
     """What the media check found behind one row's references, in the row's order."""
 
     images: tuple[Picture, ...] = ()
