@@ -45,7 +45,8 @@ class VideoRecords:
         for plan in plans.values():
             if not plan.bad:
                 self._count_jobs(plan)
-        for some in chunks(plans):
+        # In the order of the indexes: at each insert SQLite looks for rows and jobs that came before their video.
+        for some in chunks(sorted(plans)):
             self.tx.insert(video, [self._record(video_id, plans[video_id], states[video_id]) for video_id in some])
         return states
 
