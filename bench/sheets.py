@@ -49,10 +49,10 @@ def submission(data: bytes, name: str = "bench") -> Submission:
     with collector_at_rest():
         parsed = parse_manifest(data, name=f"{name}.csv", limits=limits)
         found = check_rows(parsed, settings=SETTINGS, model=HUMO_1_7B, limits=limits)
-    asked = {row.position: row_questions(row) for row in found.rows}
+        asked = {row.position: row_questions(row) for row in found.rows}
     answers = {question: _answer(question) for own in asked.values() for _, question in own}
-    media = {row.position: row_media(row, asked[row.position], answers) for row in found.rows}
     with collector_at_rest():
+        media = {row.position: row_media(row, asked[row.position], answers) for row in found.rows}
         rows = plan_rows(found.rows, media, SETUP)
     return Submission(name=name, settings=SETTINGS, manifest=None, rows=rows)
 

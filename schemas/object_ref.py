@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any, ParamSpec, Self, TypeVar
 
 import orjson
@@ -32,7 +33,10 @@ class Value(BaseModel):
         Raises:
             TypeError: a field is something else.
         """
-        return orjson.dumps(self.__dict__, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
+        try:
+            return orjson.dumps(self.__dict__, default=_FIELDS, option=orjson.OPT_PASSTHROUGH_DATETIME)
+        except TypeError:  # most have no date
+            return orjson.dumps(self.__dict__, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
@@ -69,6 +73,9 @@ _set = object.__setattr__
 def _names(kind: type[Value]) -> set[str]:
     """One set for all values of a kind: pydantic copies it before it changes it."""
     return set(kind.model_fields)
+
+
+_FIELDS = attrgetter("__dict__")
 
 
 def _plain(value: object) -> dict[str, Any] | str:

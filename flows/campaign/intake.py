@@ -217,14 +217,16 @@ def check_media(
     rows: Sequence[ManifestRow], desk: MediaDesk, executor: Executor, report: Report
 ) -> dict[int, RowMedia]:
     """Answer every distinct reference once and give each row its answers, by the row's position."""
-    asked = {row.position: row_questions(row) for row in rows}
-    questions = {question: None for own in asked.values() for _, question in own}
+    with collector_at_rest():
+        asked = {row.position: row_questions(row) for row in rows}
+        questions = {question: None for own in asked.values() for _, question in own}
     answers: dict[MediaQuestion, MediaAnswer] = {}
     report("checking media", 0, len(questions))
     for question, answer in run_all(executor, checker(desk), list(questions)):
         answers[question] = answer
         report("checking media", len(answers), len(questions))
-    return {row.position: row_media(row, asked[row.position], answers) for row in rows}
+    with collector_at_rest():
+        return {row.position: row_media(row, asked[row.position], answers) for row in rows}
 
 
 def row_questions(row: ManifestRow) -> list[tuple[str, MediaQuestion]]:

@@ -61,8 +61,9 @@ class Tx:
             return statement.run(self.conn, bound)
         return self.conn.execute(statement, bound).rowcount
 
-    def insert(self, table: Table, records: Sequence[Mapping[str, Any]]) -> None:
-        insert(self.conn, table, records)
+    def insert(self, table: Table, records: Sequence[Mapping[str, Any]], **common: Any) -> None:
+        """Insert records; `common` is what all of them have besides."""
+        insert(self.conn, table, records, common=common)
 
     def insert_new(self, table: Table, records: Sequence[Mapping[str, Any]]) -> int:
         """Insert what is not there yet; the first writer wins. How many were inserted."""

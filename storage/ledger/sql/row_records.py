@@ -59,7 +59,7 @@ class RowRecords:
 
     def write(self, new: Sequence[dict[str, Any]], changed: Sequence[dict[str, Any]]) -> None:
         """Insert and update rows."""
-        self.tx.insert(row, new)
+        self.tx.insert(row, new, campaign_id=self.campaign_id, retired=False)
         self._update(changed)
 
     def point_to(self, inputs: AbstractSet[str]) -> None:
@@ -101,21 +101,20 @@ class RowRecords:
     def _update(self, records: Sequence[dict[str, Any]]) -> None:
         if not records:
             return
-        keys = ("campaign_id", "row_id")
         statement = (
             sa.update(row)
-            .where(*(row.c[key] == sa.bindparam(f"its_{key}") for key in keys))
-            .values({name: sa.bindparam(name) for name in records[0] if name not in keys})
+            .where(row.c.campaign_id == self.campaign_id, row.c.row_id == sa.bindparam("its_id"))
+            .values({name: sa.bindparam(name) for name in records[0] if name != "row_id"})
+            .values(retired=False)
         )
         self.tx.conn.execute(
-            statement, [{f"its_{k}" if k in keys else k: v for k, v in values.items()} for values in records]
+            statement, [{"its_id" if k == "row_id" else k: v for k, v in values.items()} for values in records]
         )
 
     def record(self, change: RowNow) -> dict[str, Any]:
         planned = change.planned
         shot = planned.shot if planned.is_valid else None
         return {
-            "campaign_id": self.campaign_id,
             "row_id": planned.row_id,
             "video_id": change.video_id,
             "line": planned.line,
@@ -129,7 +128,6 @@ class RowRecords:
             "said": change.said,
             "shot": change.shot or None,
             "problems": change.problems,
-            "retired": False,
         }
 
 

@@ -47,7 +47,16 @@ class VideoRecords:
                 self._count_jobs(plan)
         # In the order of the indexes: at each insert SQLite looks for rows and jobs that came before their video.
         for some in chunks(sorted(plans)):
-            self.tx.insert(video, [self._record(video_id, plans[video_id], states[video_id]) for video_id in some])
+            self.tx.insert(
+                video,
+                [self._record(video_id, plans[video_id], states[video_id]) for video_id in some],
+                campaign_id=self.campaign_id,
+                epoch=0,
+                round=0,
+                held=self.jobs.held,
+                retired=False,
+                due_at=0.0,
+            )
         return states
 
     def change(self, plans: Mapping[str, VideoPlan]) -> dict[str, VideoState]:
@@ -124,14 +133,8 @@ class VideoRecords:
     def _record(self, video_id: str, plan: VideoPlan, state: VideoState) -> dict[str, Any]:
         return _said(plan) | {
             "video_id": video_id,
-            "campaign_id": self.campaign_id,
             "name": plan.name,
             "state": state.value,
-            "epoch": 0,
-            "round": 0,
-            "held": self.jobs.held,
-            "retired": False,
-            "due_at": 0.0,
             "order_key": self.tx.now - plan.priority * self.tx.options.priority_bonus_s,
             "ended_at": self.tx.now if state in VIDEO_TERMINAL else None,
         }
