@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from schemas.campaign import CampaignSettings
+from schemas.job import RenderJob
 from schemas.manifest.row import ManifestRow
 from schemas.mode import Mode
 from schemas.model_spec import ANIMATIC, HUMO_17B, SAMPLES_PER_FRAME
-from schemas.object_ref import ObjectRef, Value
+from schemas.object_ref import ObjectRef, Value, unchecked
 from schemas.planning import RenderSetup, RowMedia, plan_rows, shot_positions, silent_frames, summarise
 from schemas.problem import Code, RowProblem
 from schemas.shot import Picture, Speech
@@ -95,6 +98,38 @@ def test_shots_and_jobs_come_back_from_their_text(
         assert value is not None
         assert json.loads(value.json_bytes()).keys() == value.as_json().keys()
         assert type(value).model_validate_json(value.json_bytes()) == value
+
+
+def test_planned_values_are_what_pydantic_would_have_made() -> None:
+    """Planning does not validate what it made itself; a plug-in's spec may say 5 where a float is meant."""
+    guidance: dict[str, Any] = {"shift": 5, "guidance_text": 7, "guidance_audio": 5, "guidance_image": 4}
+    whole = replace(setup(guidance_text=3), model=replace(HUMO_17B, **guidance))
+    [planned] = plan_rows([row(audio="a.wav", mode=Mode.TIA)], {0: speech(400_000)}, whole)
+    assert len(planned.jobs) > 1
+    for value in (planned.shot, *planned.jobs, *(job.request for job in planned.jobs)):
+        assert value is not None
+        validated = type(value)(**dict(value))
+        assert (repr(validated), validated) == (repr(value), value)
+        assert validated.json_bytes() == value.json_bytes()
+        assert value.model_fields_set == type(value).model_fields.keys()
+    assert [job.render_key for job in planned.jobs] == [
+        RenderJob.model_validate_json(job.json_bytes()).render_key for job in planned.jobs
+    ]
+
+
+def test_a_value_of_our_own_has_every_field() -> None:
+    with pytest.raises(AssertionError, match="size"):
+        unchecked(ObjectRef, key="k", sha256="a" * 64, size=1)
+
+
+def test_a_changed_copy_leaves_other_values_alone() -> None:
+    """Values of a kind share the set of their fields' names."""
+    one = unchecked(ObjectRef, key="k", sha256="a" * 64, size=1, media_type="image/png")
+    copied = one.model_copy(update={"size": 2, "odd": 3})
+    assert (copied.size, one.size) == (2, 1)
+    assert one.model_fields_set == ObjectRef.model_fields.keys()
+    with pytest.raises(ValidationError, match="frozen"):
+        one.size = 3  # type: ignore[misc]
 
 
 def test_a_field_that_json_does_not_have_is_an_error() -> None:

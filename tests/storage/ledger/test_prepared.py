@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from storage.ledger.sql.database import Database, Tx
 from storage.ledger.sql.engine import make_engine, parse_url
+from storage.ledger.sql.inserts import insert
 from storage.ledger.sql.prepared import Prepared
 from storage.ledger.tables import job, reference, row, video
 from tests.support.ledgers import OPTIONS, claim, emptied, good_row, sql_ledger, started
@@ -77,6 +78,38 @@ def test_many_records_go_in_whole_or_not_at_all(database: Database) -> None:
         database.write(lambda tx: copy(tx, "z", "y"))
     assert said not in str(caught.value)
     assert database.read(lambda tx: tx.first(sa.select(row).where(row.c.row_id == "z"))) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 71])
+@pytest.mark.parametrize("unless_there", [False, True])
+def test_what_all_records_share_is_said_once(database: Database, count: int, unless_there: bool) -> None:
+    """Each record has what is its own and what is everybody's, however many go into a statement."""
+
+    def write(tx: Tx) -> int:
+        one = tx.first(sa.select(row).where(row.c.row_id == "a"))
+        assert one is not None
+        own = ("row_id", "line", "shot", "position")
+        common = {name: value for name, value in one.items() if name not in own}
+        records = [
+            {"row_id": f"r{n}", "line": n, "shot": f"火 {n}".encode(), "position": n * n} for n in range(1, count + 1)
+        ]
+        return insert(tx.conn, row, records, common=common, unless_there=unless_there)
+
+    assert database.write(write) == count
+    asked = sa.select(row).where(row.c.row_id.like("r%")).order_by(row.c.line)
+    found = database.read(lambda tx: tx.rows(asked))
+    places = [(record["row_id"], record["line"], record["shot"], record["position"]) for record in found]
+    assert places == [(f"r{n}", n, f"火 {n}", n * n) for n in range(1, count + 1)]
+    [common] = {(record["campaign_id"], record["video_id"], record["content"], record["retired"]) for record in found}
+    assert all(value is not None for value in common)
+
+
+def test_texts_handed_over_as_bytes_are_texts(database: Database) -> None:
+    """SQLite would keep bytes as bytes, and find no text in them."""
+    for column in (row.c.shot, job.c.job):
+        changed = database.write(lambda tx, c=column: tx.run(sa.update(c.table).values({c.name: '{"火": 1}'.encode()})))
+        found = database.read(lambda tx, c=column: tx.conn.scalars(sa.select(c).where(c.like('{"火%'))).all())
+        assert found == ['{"火": 1}'] * changed
 
 
 def test_a_verb_survives_connections_that_ended(shared_postgres: str) -> None:
