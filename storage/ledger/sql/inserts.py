@@ -6,7 +6,7 @@ more than the insert itself. The ledger's columns hold text, numbers and boolean
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -39,48 +39,34 @@ def insert(
     """
     if not records:
         return 0
-    columns = _Columns(common=tuple(common), own=tuple(records[0]))
-    if conn.dialect.name == "sqlite":
-        return _at_once(conn, table, columns, records, tuple(common.values()), unless_there=unless_there)
+    names = (*common, *records[0])
+    if len(records) > 1 and conn.dialect.name == "sqlite":
+        return _at_once(conn, _compiled(table, names, conn.dialect, unless_there), records, common)
     if len(records) > 1 and not unless_there:
         said = tuple(common.values())
-        values = (said + own for own in map(itemgetter(*columns.own), records))
-        return driver.copy(conn, _copying(table, columns.names, conn.dialect), values)
-    text = _compiled(table, columns.names, conn.dialect, unless_there).text
-    whole = [{**common, **record} for record in records]
-    many = len(whole) > 1
-    return driver.tell(conn, text, whole if many else whole[0], many=many)
-
-
-@dataclass(frozen=True)
-class _Columns:
-    common: tuple[str, ...]
-    own: tuple[str, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.common + self.own
+        values = (said + own for own in map(itemgetter(*records[0]), records))
+        return driver.copy(conn, _copying(table, names, conn.dialect), values)
+    compiled = _compiled(table, names, conn.dialect, unless_there)
+    whole = [{**common, **record} for record in records] if common else records
+    if len(whole) > 1:
+        return driver.tell(conn, compiled.text, whole, many=True)
+    return driver.tell(conn, compiled.text, compiled.pick(whole[0]) if compiled.placed else whole[0])
 
 
 def _at_once(
-    conn: Connection,
-    table: Table,
-    columns: _Columns,
-    records: Sequence[Mapping[str, Any]],
-    common: tuple[Any, ...],
-    *,
-    unless_there: bool,
+    conn: Connection, compiled: _Compiled, records: Sequence[Mapping[str, Any]], common: Mapping[str, Any]
 ) -> int:
     """Some dozens of records to a statement: half the price of one to a statement, or of thousands.
 
     The powers of two that make up their number need only a few different statements.
     """
-    pick = itemgetter(*columns.own)
+    shared, own = tuple(common), tuple(records[0])
+    pick = itemgetter(*own)
     inserted = start = 0
     while left := len(records) - start:
         size = min(_AT_ONCE, 1 << left.bit_length() - 1)
-        values = (*common, *chain.from_iterable(map(pick, records[start : start + size])))
-        inserted += driver.tell(conn, _numbered(table, columns, conn.dialect, unless_there, size), values)
+        values = (*common.values(), *chain.from_iterable(map(pick, records[start : start + size])))
+        inserted += driver.tell(conn, _numbered(compiled, shared, own, size), values)
         start += size
     return inserted
 
@@ -90,18 +76,16 @@ _AT_ONCE = 64
 
 
 @lru_cache(maxsize=256)
-def _numbered(table: Table, columns: _Columns, dialect: Dialect, unless_there: bool, size: int) -> str:
-    """SQLite's statement for so many records. Its values are numbered, so that the common ones are handed over once."""
-    compiled = _compiled(table, columns.names, dialect, unless_there)
+def _numbered(compiled: _Compiled, shared: tuple[str, ...], own: tuple[str, ...], size: int) -> str:
+    """SQLite's statement for so many records. Its values are numbered, so that shared ones are handed over once."""
     into, values = compiled.text.split(" VALUES ")
     record, *conflict = values.partition(" ON CONFLICT")
-    pieces = record.split("?")
-    numbers = {name: number for number, name in enumerate(columns.names, 1)}
+    *before, after = record.split("?")
+    numbers = {name: number for number, name in enumerate(shared + own, 1)}
     records = []
     for index in range(size):
-        shift = index * len(columns.own)
-        places = [numbers[name] + (0 if name in columns.common else shift) for name in compiled.placed]
-        records.append("".join(f"{piece}?{place}" for piece, place in zip(pieces, places, strict=False)) + pieces[-1])
+        places = [numbers[name] + (0 if name in shared else index * len(own)) for name in compiled.placed]
+        records.append("".join(f"{text}?{place}" for text, place in zip(before, places, strict=True)) + after)
     return f"{into} VALUES {', '.join(records)}{''.join(conflict)}"
 
 
@@ -110,6 +94,8 @@ class _Compiled:
     text: str
     placed: tuple[str, ...]
     """The columns in the order of the text's placeholders; empty where these are named."""
+    pick: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    """A record's values in that order."""
 
 
 @lru_cache(maxsize=256)
@@ -123,7 +109,8 @@ def _compiled(table: Table, names: tuple[str, ...], dialect: Dialect, unless_the
         statement = statement.prefix_with("OR FAIL", dialect="sqlite")
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
     assert isinstance(compiled, SQLCompiler)
-    return _Compiled(text=str(compiled), placed=tuple(compiled.positiontup or ()))
+    placed = tuple(compiled.positiontup or ())
+    return _Compiled(text=str(compiled), placed=placed, pick=itemgetter(*(placed or names)))
 
 
 @lru_cache(maxsize=256)
