@@ -69,7 +69,7 @@ def cut(
     )
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024, typed=True)
 def _division(
     frames: int, max_frames: int, frame_step: int, crossfade_frames: int, min_frames: int
 ) -> tuple[int, _Lengths]:

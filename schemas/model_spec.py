@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from schemas.digest import digest
 from schemas.errors import InvalidInput
 from schemas.mode import Mode
+
+_Spec = TypeVar("_Spec", "ModelSpec", "EngineSpec")
 
 FPS = 25
 """The one frame grid of a shot: every model here renders 25 frames a second."""
@@ -96,7 +101,7 @@ class ModelSpec:
     forwards: dict[Mode, int] = field(default_factory=lambda: {Mode.TIA: 3, Mode.TA: 3, Mode.TI: 2})
     """Forward passes per denoising step, by mode."""
     transformer: TransformerShape | None = None
-    flops_per_second: float = 4.0e14
+    flops_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 4.0e14
     """What one device is assumed to reach; an assumption until measured (docs/performance.md)."""
 
     def clip_frames(self, keep_frames: int) -> int:
@@ -140,7 +145,7 @@ class EngineSpec:
     """True when a clip whose picture does not move is no fault."""
     max_ranks: int | None = None
     """Devices that can render one clip together; None: as many as a campaign may ask for."""
-    seconds_per_megapixel_frame: float | None = None
+    seconds_per_megapixel_frame: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Cost on one CPU core for engines that run no model; None: the model's own formula holds."""
 
     def renders(self, model: ModelSpec) -> bool:
@@ -236,7 +241,7 @@ def models() -> dict[str, ModelSpec]:
     """
     known = {spec.name: spec for spec in (HUMO_17B, HUMO_1_7B, HUMO_SMALL, TINY_RANDOM)}
     for point in entry_points(group="callsheet.models"):
-        spec = point.load()
+        spec = _validated(point, ModelSpec)
         known[spec.name] = spec
     return known
 
@@ -245,9 +250,32 @@ def engine_specs() -> dict[str, EngineSpec]:
     """Every known engine by name; plug-ins register an `EngineSpec` under `callsheet.engine_specs`."""
     known = {spec.name: spec for spec in (ANIMATIC, HUMO, PATTERN)}
     for point in entry_points(group="callsheet.engine_specs"):
-        spec = point.load()
+        spec = _validated(point, EngineSpec)
         known[spec.name] = spec
     return known
+
+
+def _validated(point: EntryPoint, kind: type[_Spec]) -> _Spec:
+    """A plug-in's spec with each field of its type: what is planned with it is not validated again.
+
+    Raises:
+        InvalidInput: it is no such spec.
+    """
+    given = point.load()
+    names = tuple(kind.__dataclass_fields__)
+    if not isinstance(given, kind):
+        wrong = f"it is a {type(given).__name__}, expected a {kind.__name__}"
+    else:
+        try:
+            sound = TypeAdapter(kind).validate_python({name: getattr(given, name) for name in names})
+            return replace(given, **{name: getattr(sound, name) for name in names})
+        except ValidationError as error:
+            faults = [(".".join(map(str, one["loc"])), one["input"], one["msg"]) for one in error.errors()]
+            wrong = "; ".join(f"{name} is {value!r}: {message}" for name, value, message in faults)
+    raise InvalidInput(
+        f"the plug-in {point.name} ({point.value}) gives a spec that cannot be used: {wrong}",
+        fix="mend the plug-in, or uninstall its package",
+    )
 
 
 def engine_digest(engine: EngineSpec, model: ModelSpec) -> str:

@@ -13,7 +13,10 @@ from schemas.shot import Shot
 
 
 class PlannedRow(NamedTuple):
-    """One record of the manifest: either a shot with its jobs, or the problems that keep it out."""
+    """One record of the manifest: either a shot with its jobs, or the problems that keep it out.
+
+    A tuple, as there is one for every row.
+    """
 
     row_id: str
     """As the author wrote it; rows whose id is missing or repeated get `_line-N`."""

@@ -55,7 +55,10 @@ _Key = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 class _Utf8(TypeDecorator[str]):
-    """SQLite would keep bytes as bytes; said to be text, they are what a str of them would have been."""
+    """SQLite would keep bytes as bytes; said to be text, they are what a str of them would have been.
+
+    PostgreSQL is told by each connection (`storage/ledger/sql/utf8.py`).
+    """
 
     impl = Text
     cache_ok = True
@@ -64,8 +67,8 @@ class _Utf8(TypeDecorator[str]):
         return sa.cast(bindparam, Text)
 
 
-# The long texts may be handed over as UTF-8, as they were made; they are read as str.
-_Json = Text().with_variant(_Utf8(), "sqlite")
+# May be handed over as UTF-8, as it was made; it is read as str.
+_LongText = Text().with_variant(_Utf8(), "sqlite")
 
 
 def _id() -> String:
@@ -144,7 +147,7 @@ row = Table(
     Column("not_before", Double, nullable=False),
     Column("content", String(64), nullable=False),
     Column("said", String(64), nullable=False),
-    Column("shot", _Json),
+    Column("shot", _LongText),
     Column("problems", Text, nullable=False),
     Column("retired", Boolean, nullable=False),
     _partial("row_in_order", "campaign_id", "position", where=LIVE),
@@ -178,7 +181,7 @@ job = Table(
     Column("order_key", Double, nullable=False),
     Column("frames", Integer, nullable=False),
     Column("estimated_s", Double, nullable=False),
-    Column("job", _Json, nullable=False),
+    Column("job", _LongText, nullable=False),
     Index("job_of_video", "video_id", "row_id"),
     Index("job_of_key", "render_key", "state"),
     _partial("job_counts", "campaign_id", "state", "reused", "frames", where=LIVE),

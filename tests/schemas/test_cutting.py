@@ -121,6 +121,13 @@ def test_ten_minutes_are_cut_without_search_growing() -> None:
     assert sum(piece.keep_frames for piece in cuts) == 15_000
 
 
+def test_what_one_model_says_wrongly_harms_no_other() -> None:
+    """97.0 equals 97, and a length is divided once."""
+    with pytest.raises(TypeError):
+        cut(1_234, (), max_frames=97.0)  # type: ignore[arg-type]
+    assert sum(piece.keep_frames for piece in cut(1_234, (), max_frames=97)) == 1_234
+
+
 @pytest.mark.parametrize(
     ("frames", "limits"),
     [

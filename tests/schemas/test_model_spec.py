@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from schemas.errors import InvalidInput
@@ -43,6 +48,57 @@ def test_time_grows_with_modes_steps_and_references() -> None:
     assert HUMO.seconds(HUMO_17B, **{**base, "steps": 25}) == pytest.approx(seconds / 2)
     assert HUMO.seconds(HUMO_17B, **{**base, "references": 3}) > seconds
     assert 0 < ANIMATIC.seconds(HUMO_17B, **base) < seconds
+
+
+@pytest.fixture
+def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Installs a package whose model and engine are written as given."""
+
+    def install(code: str) -> None:
+        (tmp_path / "odd_plug.py").write_text(f"from schemas.model_spec import *\n{code}\n")
+        about = tmp_path / "odd_plug-1.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: odd-plug\nVersion: 1\n")
+        points = "[callsheet.models]\nodd = odd_plug:MODEL\n[callsheet.engine_specs]\nodd = odd_plug:ENGINE\n"
+        (about / "entry_points.txt").write_text(points)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.delitem(sys.modules, "odd_plug", raising=False)
+
+    return install
+
+
+def test_a_plug_ins_numbers_are_of_the_fields_types(plug_in: Callable[[str], None]) -> None:
+    """Its clips have the keys that they would have if it had been written with care; its own formulas stay its own."""
+    plug_in(
+        "class Mine(ModelSpec):\n    def gpu_seconds(self, **_): return 7.0\n"
+        "MODEL = Mine(name='odd', engine='odd', width=832.0, max_frames=97.0, num_inference_steps='20', shift=5)\n"
+        "ENGINE = EngineSpec(name='odd', version='1', seconds_per_megapixel_frame=2)"
+    )
+    model, engine = find_model("odd"), find_engine("odd")
+    assert repr((model.width, model.max_frames, model.num_inference_steps, model.shift)) == "(832, 97, 20, 5.0)"
+    assert repr(engine.seconds_per_megapixel_frame) == "2.0"
+    small = {"width": 64, "height": 64, "num_frames": 5, "references": 1, "steps": 1}
+    assert model.gpu_seconds(mode=Mode.TIA, **small) == 7.0
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "told"),
+    [
+        ("ModelSpec(name='odd', engine='odd', negative_prompt=None)", "HUMO", "negative_prompt is None"),
+        ("ModelSpec(name='odd', engine='odd', flops_per_second=-1)", "HUMO", "flops_per_second is -1"),
+        ("HUMO_17B", "EngineSpec(name='odd', version=2)", "version is 2"),
+        ("HUMO_17B", "EngineSpec(name='odd', version='2', seconds_per_megapixel_frame=float('nan'))", "is nan"),
+        ("HUMO_17B", "ModelSpec(name='odd', engine='odd')", "it is a ModelSpec, expected a EngineSpec"),
+    ],
+)
+def test_a_plug_in_that_cannot_be_planned_with_is_refused(
+    plug_in: Callable[[str], None], model: str, engine: str, told: str
+) -> None:
+    """Before anything is written: no worker could read its jobs."""
+    plug_in(f"MODEL = {model}\nENGINE = {engine}")
+    with pytest.raises(InvalidInput, match=re.escape(told)) as caught:
+        (models(), engine_specs())
+    assert "the plug-in odd (odd_plug:" in str(caught.value)
 
 
 def test_unknown_names_answer_with_the_known_ones() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -138,6 +138,15 @@ def test_a_field_that_json_does_not_have_is_an_error() -> None:
 
     with pytest.raises(TypeError, match="bytes"):
         Odd(data=b"x").json_bytes()
+
+
+def test_a_clock_of_another_class_is_still_a_date() -> None:
+    class Moment(datetime):
+        pass
+
+    [planned] = plan_rows([row(not_before=Moment(2031, 5, 17, tzinfo=UTC))], {}, setup())
+    assert planned.shot is not None
+    assert b'"not_before":"2031-05-17T00:00:00+00:00"' in planned.shot.json_bytes()
 
 
 def test_a_row_inherits_campaign_then_model() -> None:

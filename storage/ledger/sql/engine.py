@@ -70,8 +70,14 @@ def make_engine(url: URL) -> Engine:
         isolation_level="READ COMMITTED",
         # A thousand workers must not mean a thousand idle connections.
         poolclass=LingeringPool,
-        # Prepared statements do not survive a pooler between us and the server.
-        connect_args={"connect_timeout": 10, "application_name": "callsheet", "prepare_threshold": None},
+        connect_args={
+            "connect_timeout": 10,
+            "application_name": "callsheet",
+            # Prepared statements do not survive a pooler between us and the server.
+            "prepare_threshold": None,
+            # Whatever the server keeps texts in, and PGCLIENTENCODING says: ours are handed over as UTF-8.
+            "client_encoding": "utf8",
+        },
     )
     event.listen(engine, "connect", _prepare_postgresql)
     return engine
@@ -114,7 +120,7 @@ def to_write(connection: sa.Connection) -> sa.Connection:
 class _Sqlite(SQLiteDialect_pysqlite):
     """Begins transactions itself, and for those that write at once with the lock.
 
-    A listener to an engine's `begin` could do so too, but engines with listeners make each connection dearer.
+    A listener to an engine's `begin` could do so too, but would make each connection dearer; one to `connect` does not.
     """
 
     supports_statement_cache = True

@@ -1,7 +1,8 @@
 """Inserts as one text per table and set of columns, compiled once and handed to the driver with its records.
 
 SQLAlchemy would bind each record's values one by one, and compile its `ON CONFLICT` inserts anew each time: both cost
-more than the insert itself. The ledger's columns hold text, numbers and booleans only, which every driver takes.
+more than the insert itself. The ledger's columns hold text, numbers and booleans only, which every driver takes; a long
+text may come as UTF-8 (`tables.py` and `utf8.py` say how it becomes text).
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from storage.ledger.sql import driver
+from storage.ledger.sql.prepared import in_order
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -39,12 +40,13 @@ def insert(
     """
     if not records:
         return 0
+    assert not common.keys() & records[0].keys()
     names = (*common, *records[0])
     if len(records) > 1 and conn.dialect.name == "sqlite":
         return _at_once(conn, _compiled(table, names, conn.dialect, unless_there), records, common)
     if len(records) > 1 and not unless_there:
         said = tuple(common.values())
-        values = (said + own for own in map(itemgetter(*records[0]), records))
+        values = (said + own for own in map(in_order(tuple(records[0])), records))
         return driver.copy(conn, _copying(table, names, conn.dialect), values)
     compiled = _compiled(table, names, conn.dialect, unless_there)
     whole = [{**common, **record} for record in records] if common else records
@@ -61,7 +63,7 @@ def _at_once(
     The powers of two that make up their number need only a few different statements.
     """
     shared, own = tuple(common), tuple(records[0])
-    pick = itemgetter(*own)
+    pick = in_order(own)
     inserted = start = 0
     while left := len(records) - start:
         size = min(_AT_ONCE, 1 << left.bit_length() - 1)
@@ -110,7 +112,7 @@ def _compiled(table: Table, names: tuple[str, ...], dialect: Dialect, unless_the
     compiled = statement.compile(dialect=dialect, column_keys=list(names))
     assert isinstance(compiled, SQLCompiler)
     placed = tuple(compiled.positiontup or ())
-    return _Compiled(text=str(compiled), placed=placed, pick=itemgetter(*(placed or names)))
+    return _Compiled(text=str(compiled), placed=placed, pick=in_order(placed or names))
 
 
 @lru_cache(maxsize=256)

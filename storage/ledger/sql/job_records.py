@@ -24,7 +24,7 @@ from storage.ledger.tables import attempt, clip, job, live
 
 RESUBMITTED = "the sheet was submitted again with a change to it"
 
-_VIDEO = itemgetter("video_id")
+_VIDEO_AND_STATE = itemgetter("video_id", "state")
 
 _WITH_CLIP = Prepared(
     sa.select(clip.c.render_key).where(clip.c.render_key.in_(sa.bindparam("render_keys", expanding=True)))
@@ -42,33 +42,29 @@ class JobRecords:
     held: bool
 
     def of(self, planned: PlannedRow, video_id: str) -> Iterator[dict[str, Any]]:
-        """The jobs of a valid row. Nothing is asked of the database."""
+        """The jobs of a valid row, as if none were rendered. Nothing is asked of the database."""
         terms = self._terms(planned, video_id)
         for planned_job in planned.jobs:
             yield self._record(planned_job, terms)
 
-    def insert(self, records: Sequence[dict[str, Any]]) -> Mapping[JobState, Mapping[str, int]]:
-        """Insert jobs; by the state they are in, how many of which video."""
-        rendered = self._rendered([record["render_key"] for record in records])
-        by_state = {
-            JobState.QUEUED: [record for record in records if record["render_key"] not in rendered],
-            JobState.RENDERED: [record for record in records if record["render_key"] in rendered],
-        }
-        for state, some in by_state.items():
-            self.tx.insert(
-                job,
-                some,
-                campaign_id=self.campaign_id,
-                state=state.value,
-                reused=state is JobState.RENDERED,
-                revision=self.revision,
-                epoch=0,
-                round=0,
-                held=self.held,
-                retired=False,
-                enqueued_at=self.tx.now,
-            )
-        return {state: Counter(map(_VIDEO, some)) for state, some in by_state.items()}
+    def insert(self, records: Sequence[dict[str, Any]]) -> Mapping[tuple[str, str], int]:
+        """Insert jobs, in the order of the manifest: claims go by it; how many of which video are in which state."""
+        if rendered := self._rendered([record["render_key"] for record in records]):
+            for record in records:
+                if record["render_key"] in rendered:
+                    record |= {"state": JobState.RENDERED.value, "reused": True}
+        self.tx.insert(
+            job,
+            records,
+            campaign_id=self.campaign_id,
+            revision=self.revision,
+            epoch=0,
+            round=0,
+            held=self.held,
+            retired=False,
+            enqueued_at=self.tx.now,
+        )
+        return Counter(map(_VIDEO_AND_STATE, records))
 
     def retire(self, *where: ColumnElement[bool]) -> None:
         """Take jobs out of the campaign; work under way on them is refused from now on."""
@@ -99,6 +95,8 @@ class JobRecords:
         return {
             "video_id": video_id,
             "row_id": planned.row_id,
+            "state": JobState.QUEUED.value,
+            "reused": False,
             "priority": priority,
             "not_before": not_before,
             "due_at": not_before,

@@ -96,7 +96,7 @@ class _Text:
             is_plain=not (fixed or asked or lists),
             asked=asked,
             lists=lists,
-            ordered=None if order is None else _in_order(tuple(order)),
+            ordered=None if order is None else in_order(tuple(order)),
             columns=tuple(statement.exported_columns.keys()) if isinstance(statement, ReturnsRows) else (),
             booleans=_booleans(statement, dialect),
         )
@@ -125,7 +125,8 @@ def _is_list(part: Any) -> TypeGuard[BindParameter[Any]]:
     return isinstance(part, BindParameter) and part.expanding and part.required
 
 
-def _in_order(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Any]:
+def in_order(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Any]:
+    """A function that gives the values of these names as a tuple, however many they are."""
     if len(names) == 1:
         [name] = names
         return lambda values: (values[name],)

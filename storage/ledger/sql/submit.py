@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from schemas.campaign import CampaignSettings
 from schemas.errors import InvalidManifest, Refused
-from schemas.states import CAMPAIGN_ENDED, CAMPAIGN_TRANSITIONS, VIDEO_TERMINAL, CampaignState, VideoState
+from schemas.states import CAMPAIGN_ENDED, CAMPAIGN_TRANSITIONS, VIDEO_TERMINAL, CampaignState, JobState, VideoState
 from schemas.submission import PlannedRow, Submission, SubmitReport
 from storage.ledger import difference, rules
 from storage.ledger.difference import KnownRow, RowDifference, Tally
@@ -156,9 +156,8 @@ class _Submit:
         self._retire_jobs(changes.ending)
         self.rows.write(changes.new, changes.changed)
         self.rows.new_terms(changes.staying)
-        for state, videos in self.jobs.insert(changes.starting).items():
-            for video_id, number in videos.items():
-                self.plans[video_id].count(state, number)
+        for (video_id, state), number in self.jobs.insert(changes.starting).items():
+            self.plans[video_id].count(JobState(state), number)
 
     def _first_sight(self, planned: PlannedRow) -> KnownRow | None:
         if planned.row_id in self.seen:

@@ -1,4 +1,4 @@
-"""Bytes handed to PostgreSQL are UTF-8 text: the ledger has no column of bytes."""
+"""Bytes handed to PostgreSQL are UTF-8 text, as the connection speaks it: the ledger has no column of bytes."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from storage.ledger.sql.engine import make_engine, parse_url
 from storage.ledger.sql.inserts import insert
 from storage.ledger.sql.prepared import Prepared
 from storage.ledger.tables import job, reference, row, video
-from tests.support.ledgers import OPTIONS, claim, emptied, good_row, sql_ledger, started
+from tests.support.ledgers import OPTIONS, claim, emptied, finish, good_row, sheet, sql_ledger, started
 
 KEYS = Prepared(
     sa.select(reference.c.key).where(reference.c.holder.in_(sa.bindparam("holders", expanding=True))).order_by("key")
@@ -102,6 +102,41 @@ def test_what_all_records_share_is_said_once(database: Database, count: int, unl
     assert places == [(f"r{n}", n, f"火 {n}", n * n) for n in range(1, count + 1)]
     [common] = {(record["campaign_id"], record["video_id"], record["content"], record["retired"]) for record in found}
     assert all(value is not None for value in common)
+
+
+@pytest.mark.parametrize("count", [1, 2, 65])
+def test_a_record_may_have_one_value_of_its_own(database: Database, count: int) -> None:
+    keys = [f"key-{n:03}" for n in range(count)]
+    database.write(lambda tx: tx.insert(reference, [{"key": key} for key in keys], holder="x"))
+    assert database.read(lambda tx: [record["key"] for record in tx.rows(KEYS, holders=["x"])]) == keys
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "UTF8"])
+def test_texts_survive_a_client_of_another_encoding(
+    shared_postgres: str, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    """What is handed over as UTF-8 is kept as that, whatever the environment says."""
+    monkeypatch.setenv("PGCLIENTENCODING", encoding)
+    ledger = sql_ledger(emptied(shared_postgres))
+    started(ledger, good_row("a", prompt="é ü 火"), good_row("b", prompt="é"))
+    lease = claim(ledger)
+    assert lease.job is not None
+    assert lease.job.request.prompt == "é ü 火"
+    ledger.close()
+
+
+def test_jobs_stand_in_the_order_of_the_manifest(sql_url: str) -> None:
+    """Reused ones as well: the order decides which of two equal claims comes first, should they be queued again."""
+    ledger = sql_ledger(sql_url)
+    started(ledger, good_row("b"))
+    finish(ledger)
+    report = ledger.submit(sheet(good_row("a"), good_row("b"), good_row("c"), name="autumn"))
+    ledger.close()
+    assert report.jobs_reused == 1
+    database = Database(make_engine(parse_url(sql_url)), OPTIONS)
+    mine = sa.select(job.c.row_id).where(job.c.campaign_id == report.campaign_id).order_by(job.c.job_id)
+    assert database.read(lambda tx: list(tx.conn.scalars(mine))) == ["a", "b", "c"]
+    database.close()
 
 
 def test_texts_handed_over_as_bytes_are_texts(database: Database) -> None:
