@@ -19,7 +19,12 @@ _FOLDER = "TESTS_PREFECT_DATABASE"
 def prefect_database_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     """All workers of a run share the folder above their own."""
     base = tmp_path_factory.getbasetemp()
-    os.environ[_FOLDER] = str(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+    share_database(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+
+
+def share_database(folder: Path) -> None:
+    """Let this process and those that it starts make the database once, in this folder."""
+    os.environ[_FOLDER] = str(folder)
 
 
 def place_database(home: Path) -> None:
