@@ -6,6 +6,8 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +27,9 @@ whose age guard is at least twice this, must not delete it between this moment a
 
 _CHUNK = 1 << 20
 
+_HASHED_BESIDE = 1 << 20
+"""A file from this size on is hashed while it goes up; for a smaller one a thread costs more than it saves."""
+
 
 def put_verified(store: ObjectStore, key: str, path: Path, *, media_type: str, sha256: str | None = None) -> ObjectRef:
     """Upload `path`, read it back, and give the reference to what was read; `sha256`: what the file should have.
@@ -35,14 +40,17 @@ def put_verified(store: ObjectStore, key: str, path: Path, *, media_type: str, s
         Corrupted: the file is not the one of `sha256`, or every upload read back wrong.
         Retryable, InvalidSettings: as the store says.
     """
-    with path.open("rb") as stream:
-        wanted = ObjectRef(key=key, sha256=sha256_stream(stream), size=stream.tell(), media_type=media_type)
-    if sha256 is not None and wanted.sha256 != sha256:
+    if sha256 is None and path.stat().st_size >= _HASHED_BESIDE:
+        with ThreadPoolExecutor(1, "sha256") as beside:
+            hashed = beside.submit(_sha256_and_size, path)
+            return _put(store, key, path, media_type, hashed.result)
+    found = _sha256_and_size(path)
+    if sha256 is not None and found[0] != sha256:
         raise Corrupted(
-            f"{path.name} has SHA-256 {wanted.sha256}, but {sha256} when it was made",
+            f"{path.name} has SHA-256 {found[0]}, but {sha256} when it was made",
             fix="make the file again; if that helps not, look at the disk it lies on",
         )
-    return _put(store, wanted, path)
+    return _put(store, key, path, media_type, lambda: found)
 
 
 def put_input(store: ObjectStore, source: Path | bytes, media_type: str) -> ObjectRef:
@@ -58,7 +66,7 @@ def put_input(store: ObjectStore, source: Path | bytes, media_type: str) -> Obje
     found = _find(store, wanted.key)
     if found is not None and _may_keep(store, found, wanted):
         return wanted
-    _put(store, wanted, source)
+    _put(store, wanted.key, source, media_type, lambda: (wanted.sha256, wanted.size))
     written = _find(store, wanted.key)
     if written is not None:
         _VERIFIED.remember(store, written)
@@ -88,20 +96,31 @@ def _pause(attempt: int) -> float:
     return full_jitter(attempt, base_s=0.2, cap_s=2.0)
 
 
-def _put(store: ObjectStore, wanted: ObjectRef, source: Path | bytes) -> ObjectRef:
-    def write_and_read_back() -> None:
+def _put(
+    store: ObjectStore, key: str, source: Path | bytes, media_type: str, hashed: Callable[[], tuple[str, int]]
+) -> ObjectRef:
+    """`hashed` gives the source's SHA-256 and size; it is asked when the source was written."""
+
+    def write_and_read_back() -> ObjectRef:
         if isinstance(source, bytes):
-            store.put_bytes(wanted.key, source, media_type=wanted.media_type)
+            store.put_bytes(key, source, media_type=media_type)
         else:
-            store.put_file(wanted.key, source, media_type=wanted.media_type)
+            store.put_file(key, source, media_type=media_type)
+        sha256, size = hashed()
+        wanted = ObjectRef(key=key, sha256=sha256, size=size, media_type=media_type)
         try:
             _read_back(store, wanted)
         except Corrupted:
-            _forget(store, wanted.key)
+            _forget(store, key)
             raise
+        return wanted
 
-    again(write_and_read_back, on=(Corrupted,), tries=TRIES, pause=_pause)
-    return wanted
+    return again(write_and_read_back, on=(Corrupted,), tries=TRIES, pause=_pause)
+
+
+def _sha256_and_size(path: Path) -> tuple[str, int]:
+    with path.open("rb") as stream:
+        return sha256_stream(stream), stream.tell()
 
 
 def _read_back(store: ObjectStore, wanted: ObjectRef) -> None:
@@ -152,11 +171,7 @@ def _find(store: ObjectStore, key: str) -> StoredObject | None:
 
 
 def _input_ref(source: Path | bytes, media_type: str) -> ObjectRef:
-    if isinstance(source, bytes):
-        sha256, size = sha256_hex(source), len(source)
-    else:
-        with source.open("rb") as stream:
-            sha256, size = sha256_stream(stream), stream.tell()
+    sha256, size = (sha256_hex(source), len(source)) if isinstance(source, bytes) else _sha256_and_size(source)
     return ObjectRef(key=layout.input_key(sha256), sha256=sha256, size=size, media_type=media_type)
 
 

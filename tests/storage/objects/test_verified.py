@@ -62,6 +62,14 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def long_film(tmp_path: Path) -> Path:
+    """One that is hashed while it goes up."""
+    path = tmp_path / "long.mp4"
+    path.write_bytes(b"film" * 1_000_000)
+    return path
+
+
 def test_the_reference_is_of_what_was_read_back(store: ObjectStore, film: Path, tmp_path: Path) -> None:
     """On every store: key, size, SHA-256 and type of the file; and the file comes back by its reference."""
     ref = put_verified(store, KEY, film, media_type="video/mp4")
@@ -69,6 +77,27 @@ def test_the_reference_is_of_what_was_read_back(store: ObjectStore, film: Path, 
     assert ref.media_type == store.stat(KEY).media_type == "video/mp4"
     get_verified(store, ref, tmp_path / "deep" / "back.mp4")
     assert (tmp_path / "deep" / "back.mp4").read_bytes() == film.read_bytes()
+
+
+def test_a_long_file_is_one_too(store: ObjectStore, long_film: Path) -> None:
+    """On every store, for a file that goes up in one piece and is hashed meanwhile."""
+    ref = put_verified(store, KEY, long_film, media_type="video/mp4")
+    assert (ref.size, ref.sha256) == (4_000_000, sha256_hex(long_film.read_bytes()))
+
+
+def test_a_long_file_is_verified_each_time(counting: CountingStore, long_film: Path) -> None:
+    """Damage on the way is found, mended where it can be, and else refused, as that of a short one."""
+    counting.damage_puts = {1}
+    put_verified(counting, KEY, long_film, media_type="video/mp4")
+    assert (counting.puts, counting.opens) == (2, 2)
+    counting.damage_puts = set(range(100))
+    with pytest.raises(Corrupted, match=r"3999999 bytes .* expected 4000000"):
+        put_verified(counting, KEY, long_film, media_type="video/mp4")
+    with pytest.raises(NotFound):
+        counting.stat(KEY)
+    long_film.unlink()
+    with pytest.raises(FileNotFoundError):
+        put_verified(counting, KEY, long_film, media_type="video/mp4")
 
 
 def test_a_short_upload_is_written_again(counting: CountingStore, film: Path) -> None:
