@@ -27,6 +27,10 @@ from media.soundtrack import SAMPLES_PER_PICTURE, ShotSound, heard, level, raw_i
 from schemas.errors import InvalidInput
 from schemas.model_spec import FPS
 
+_READ_AHEAD = {"thread_queue_size": 64}
+"""Packets that ffmpeg reads ahead of each of two inputs, in threads of their own: with its 8, a short packet of sound
+each time wakes another thread, and a long video takes a sixth longer."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShotTake:
@@ -214,9 +218,9 @@ def _mux(
         lines.append(f"file {name}")
     listing = work / "clips.ffconcat"
     listing.write_text("\n".join(lines) + "\n")
-    video = ffmpeg.input(file_url(listing), safe=1, **guarded("concat", "mov")).video
+    video = ffmpeg.input(file_url(listing), safe=1, **_READ_AHEAD, **guarded("concat", "mov")).video
     feed = None if isinstance(sound, Path) else sound
-    audio = raw_input(file_url(sound) if isinstance(sound, Path) else "pipe:0", channels).audio
+    audio = raw_input(file_url(sound) if isinstance(sound, Path) else "pipe:0", channels, **_READ_AHEAD).audio
     output = {
         **PLAIN_FILE,
         "c:v": "copy",

@@ -214,9 +214,9 @@ def _portions(samples: int) -> Iterator[int]:
         samples -= _PORTION
 
 
-def raw_input(url: str, channels: int) -> Any:
-    """Raw sound as an input node of ffmpeg-python."""
-    return ffmpeg.input(url, ar=SOUND_RATE, ac=channels, **guarded("f32le"))
+def raw_input(url: str, channels: int, **options: int) -> Any:
+    """Raw sound as an input node of ffmpeg-python, with further options of the input."""
+    return ffmpeg.input(url, ar=SOUND_RATE, ac=channels, **options, **guarded("f32le"))
 
 
 def _raw_file(sound: Soundtrack) -> Any:
