@@ -59,8 +59,11 @@ def _is_plain(value: Any) -> bool:
         value = value.values()
     elif kind is not list and kind is not tuple:
         return isinstance(value, str)  # such as an enum's
-    for one in value:  # noqa: SIM110 - all() would cost more than what is asked
-        if type(one) not in _PLAIN_TYPES and not _is_plain(one):
+    for one in value:
+        kind = type(one)
+        if kind in _PLAIN_TYPES or (kind is float and 1e-4 <= one < 1e16):
+            continue  # as most are; asking once more would cost more than the answer
+        if not _is_plain(one):
             return False
     return True
 
