@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -24,7 +26,6 @@ from schemas.settings import Settings
 from storage.places import open_ledger_of
 from tests.support.cli import ROOT, Cli, write_picture, write_sheet
 from tests.support.prefect_database import place_database
-from tests.support.prefect_server import free_port
 
 T = TypeVar("T")
 MOST_BUSY = 60
@@ -172,17 +173,36 @@ def serving(folder: Path, *, workers: int = 1, environ: Mapping[str, str] | None
     folder.mkdir(parents=True, exist_ok=True)
     cli = Cli(folder=folder, environ=QUICK | dict(environ or {}), prefect="")
     place_database(folder / "home" / "prefect")
-    port = free_port()
+    port = _free_pair()
     process = cli.start("up", "--port", port, "--workers", workers)
     ui_url = f"http://127.0.0.1:{port}"
     api = PrefectApi(url=f"{ui_url}/api")
+
+    def is_up() -> bool:
+        assert process.poll() is None, "it ended"
+        return _has_deployments(api)
+
     try:
-        eventually(lambda: process.poll() is None and _has_deployments(api), within_s=240)
+        eventually(is_up, within_s=240)
         yield Up(cli=cli, api=api, ui_url=ui_url, files_url=f"http://127.0.0.1:{port + 1}", process=process)
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 130, errors[-3000:]
+
+
+def _free_pair() -> int:
+    """A port that nobody has, nor the one after it, where `up` serves files.
+
+    Below those that the system gives to connections: one of these would come in between now and then.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 1))
+            return port
 
 
 def _about(pid: int) -> str:
