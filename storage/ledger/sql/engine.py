@@ -60,7 +60,8 @@ def sqlite_file(url: URL) -> Path | None:
 def make_engine(url: URL) -> Engine:
     """An engine; nothing is connected yet. Errors of it never show parameters (prompts) or the password."""
     if url.get_backend_name() == "sqlite":
-        engine = sa.create_engine(url.set(drivername=f"sqlite+{_DIALECT}"), hide_parameters=True)
+        # As many connections as threads ask at once: a pool that is all lent out would make the next one give up.
+        engine = sa.create_engine(url.set(drivername=f"sqlite+{_DIALECT}"), hide_parameters=True, max_overflow=-1)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "close", driver.unlock)
         return engine

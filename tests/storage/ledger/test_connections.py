@@ -14,6 +14,9 @@ from storage.ledger.sql.database import Database, Tx
 from storage.ledger.sql.engine import make_engine, parse_url
 from tests.support.ledgers import OPTIONS, fresh_sqlite
 
+AT_ONCE = 40
+"""More than SQLAlchemy's own pool lends out."""
+
 
 class Refusal(Exception):
     pass
@@ -60,19 +63,21 @@ def test_verbs_on_a_file_share_one_connection(database: Database, told: Counter[
 
 
 def test_each_thread_at_work_has_its_own(database: Database, told: Counter[str]) -> None:
-    """As many connections as verbs at once; those are kept, and closed with the ledger even when another was broken
-    off in between."""
-    both = threading.Barrier(2)
-    threads = [threading.Thread(target=database.read, args=(lambda _: both.wait(timeout=30),)) for _ in range(2)]
+    """As many connections as verbs at once, however many; those are kept, and closed with the ledger even when another
+    was broken off in between."""
+    all_of_them = threading.Barrier(AT_ONCE)
+    work = (lambda _: all_of_them.wait(timeout=20),)
+    threads = [threading.Thread(target=database.read, args=work) for _ in range(AT_ONCE)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert told == {"connect": 2, "checkout": 2}
+    assert not all_of_them.broken
+    assert told == {"connect": AT_ONCE, "checkout": AT_ONCE}
     with pytest.raises(Struck):
         database.write(lambda _: stop(Struck()))
     assert database.write(now)
-    assert told["connect"] == 2
+    assert told["connect"] == AT_ONCE
     database.close()
-    assert told["close"] == 2
+    assert told["close"] == AT_ONCE
     assert database.write(now), "a closed one opens again"
