@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -27,6 +27,9 @@ _ALONE = threading.Lock()
 """alembic keeps the migration under way in globals: two threads would create each other's tables."""
 
 
+_WITH_ALL_CHARACTERS = frozenset({"UTF8", "SQL_ASCII"})
+"""Encodings of PostgreSQL's that keep any text; SQL_ASCII keeps the bytes it is given, and ours are UTF-8."""
+
 _VERSION = sa.table("alembic_version", sa.column("version_num"))
 """alembic's own record of the revision that a database is at."""
 
@@ -43,9 +46,11 @@ def upgrade(engine: Engine, *, target: str = "head") -> None:
     """Create the tables or bring them up to `target`. Any number of programs and threads may do so at once.
 
     Raises:
-        Incompatible: a newer program has changed the ledger in ways that this one does not know.
+        Incompatible: a newer program has changed the ledger in ways that this one does not know, or the database
+            cannot keep every text.
     """
     with _ALONE, engine.connect() as connection:
+        _require_all_characters(connection)
         conn = to_write(connection)
         with conn.begin():
             if conn.dialect.name == "postgresql":
@@ -70,7 +75,8 @@ def downgrade(engine: Engine, *, target: str) -> None:
 
 
 def check(connection: Connection) -> None:
-    """Raises Incompatible when the ledger's revision is not the one that this program works on."""
+    """Raises Incompatible when the ledger's revision is not the one that this program works on, or as `upgrade`."""
+    _require_all_characters(connection)
     found = revision_of(connection)
     if found is None:
         raise Incompatible("the database holds no ledger", fix="submit a campaign first; that creates it")
@@ -91,6 +97,20 @@ def _require_known(found: str | None) -> None:
         raise Incompatible(
             f"the ledger is at revision {found}, which this program does not know; it knows up to {HEAD}",
             fix="a newer callsheet has upgraded the ledger: install that version here too",
+        )
+
+
+def _require_all_characters(connection: Connection) -> None:
+    """Said when the ledger is opened: the first prompt with a character too many would say it in the middle of a
+    submit."""
+    if connection.dialect.name != "postgresql":
+        return
+    raw: Any = connection.connection.dbapi_connection
+    encoding: str | None = raw.info.parameter_status("server_encoding")  # told at each login; some poolers do not
+    if encoding is not None and encoding not in _WITH_ALL_CHARACTERS:
+        raise Incompatible(
+            f"the database {raw.info.dbname} keeps its texts in {encoding}, which lacks most characters; expected UTF8",
+            fix="CREATE DATABASE callsheet TEMPLATE template0 ENCODING 'UTF8', and name that one",
         )
 
 

@@ -23,11 +23,14 @@ class PostgresServer:
 
     base: Path
 
-    def new_database(self) -> str:
-        """The SQLAlchemy URL of a database that nobody has used yet."""
+    def new_database(self, *, encoding: str = "") -> str:
+        """The SQLAlchemy URL of a database that nobody has used yet, in the server's own encoding or another."""
         name = f"ledger_{next(_NUMBER)}"
+        create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if encoding:
+            create += sql.SQL(" TEMPLATE template0 LOCALE 'C' ENCODING {}").format(sql.Literal(encoding))
         with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            connection.execute(create)
         return f"postgresql://postgres@/{name}?host={self.base}"
 
     def terminate_connections(self, url: str) -> int:

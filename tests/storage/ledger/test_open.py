@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from schemas.errors import Incompatible, InvalidSettings, NotFound, Permanent, Retryable
@@ -82,6 +83,27 @@ def test_postgresql(postgres: PostgresServer) -> None:
     ledger.submit(sheet(good_row("a")))
     ledger.close()
     assert postgres.comes_to_rest(url)
+
+
+def test_a_database_that_lacks_characters_is_refused(postgres: PostgresServer) -> None:
+    """Before anything is made in it, and by those who do not create, too: with the words for one that will do."""
+    url = postgres.new_database(encoding="LATIN1")
+    for create in (True, False):
+        with pytest.raises(Incompatible, match="in LATIN1") as caught:
+            open_ledger(url, options=OPTIONS, create=create)
+        assert "ENCODING 'UTF8'" in caught.value.fix
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall() == []
+
+
+def test_a_database_of_plain_bytes_keeps_every_character(postgres: PostgresServer) -> None:
+    """SQL_ASCII, as clusters of the C locale are made: what went in comes out, in bulk and one by one."""
+    ledger = open_ledger(postgres.new_database(encoding="SQL_ASCII"), options=OPTIONS, create=True)
+    prompts = {"a": "Zoë grüßt 世界", "b": "\U0001f3ac \u202e right to left", "c": "ß"}
+    campaign_id = ledger.submit(sheet(*(good_row(name, prompt=text) for name, text in prompts.items()))).campaign_id
+    ledger.submit(sheet(good_row("a", prompt="世"), *(good_row(name, prompt=prompts[name]) for name in "bc")))
+    assert {row.row_id: row.shot.prompt for row in ledger.rows(campaign_id) if row.shot} == prompts | {"a": "世"}
+    ledger.close()
 
 
 @pytest.mark.parametrize("url", ["mysql://u:s3cret@h/d", "not a url", "sqlite://", "sqlite:///:memory:", ""])
