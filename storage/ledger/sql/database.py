@@ -17,6 +17,7 @@ from storage.ledger.options import LedgerOptions
 from storage.ledger.sql import driver
 from storage.ledger.sql.engine import to_write
 from storage.ledger.sql.inserts import insert
+from storage.ledger.sql.ledger_file import LedgerFile
 from storage.ledger.sql.prepared import Prepared, Record
 from storage.ledger.sql.trouble import Patience
 
@@ -99,6 +100,7 @@ class Database:
         # A server's connections are wanted by others, and its pool has them. A file's would only be given back to be
         # taken again, which costs a short verb an eighth of its time.
         self._keeps_connections = engine.dialect.name == "sqlite"
+        self._file = LedgerFile.of(engine)
         self._idle: deque[Connection] = deque()
 
     def read(self, work: Callable[[Tx], T]) -> T:
@@ -114,9 +116,7 @@ class Database:
 
     def close(self) -> None:
         while self._idle:
-            conn = self._idle.pop()
-            conn.invalidate()  # the engine may have made its pool anew since
-            conn.close()
+            _discard(self._idle.pop())
         self.engine.dispose()
 
     def _run(self, work: Callable[[Tx], T], reading: dict[str, Any] | None, *, keep: bool) -> T:
@@ -155,6 +155,14 @@ class Database:
         return result
 
     def _connection(self) -> Connection:
+        if self._file is None:
+            return self._any_connection()
+        lies_there = self._file.identity()
+        while self._file.opened_by(conn := self._any_connection()) != lies_there:
+            _discard(conn)
+        return conn
+
+    def _any_connection(self) -> Connection:
         try:
             return self._idle.pop()
         except IndexError:
@@ -165,3 +173,8 @@ class Database:
             self._idle.append(conn)
         else:
             conn.close()
+
+
+def _discard(conn: Connection) -> None:
+    conn.invalidate()  # the engine may have made its pool anew since
+    conn.close()

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from schemas.errors import InvalidSettings
 from storage.ledger.sql import driver
+from storage.ledger.sql.ledger_file import LedgerFile
 from storage.ledger.sql.lingering import LingeringPool
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def make_engine(url: URL) -> Engine:
         # As many connections as threads ask at once: a pool that is all lent out would make the next one give up.
         engine = sa.create_engine(url.set(drivername=f"sqlite+{_DIALECT}"), hide_parameters=True, max_overflow=-1)
         event.listen(engine, "connect", _prepare_sqlite)
+        if file := LedgerFile.of(engine):
+            event.listen(engine, "connect", file.remember)
         event.listen(engine, "close", driver.unlock)
         return engine
     engine = sa.create_engine(
