@@ -7,6 +7,7 @@ shot's exact length and encoded once over the whole video.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -214,7 +215,7 @@ def _mux(
     lines = ["ffconcat version 1.0"]
     for number, path in enumerate(pictures):
         name = f"clip-{number:05d}.mp4"
-        (work / name).symlink_to(path.absolute())
+        _lend(path, work / name)
         lines.append(f"file {name}")
     listing = work / "clips.ffconcat"
     listing.write_text("\n".join(lines) + "\n")
@@ -232,6 +233,14 @@ def _mux(
         "threads": 1,
     }
     run_ffmpeg(ffmpeg.output(video, audio, file_url(part), **output).get_args(), timeout_s=timeout_s, feed=feed)
+
+
+def _lend(clip: Path, name: Path) -> None:
+    """The clip under another name: a link, or a copy where the file system has no links, as on most memory sticks."""
+    try:
+        name.symlink_to(clip.absolute())
+    except OSError:
+        shutil.copyfile(clip, name)
 
 
 def _check_length(part: Path, frames: int) -> None:

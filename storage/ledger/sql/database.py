@@ -158,9 +158,12 @@ class Database:
         if self._file is None:
             return self._any_connection()
         lies_there = self._file.identity()
-        while self._file.opened_by(conn := self._any_connection()) != lies_there:
-            _discard(conn)
-        return conn
+        conn = self._any_connection()
+        if self._file.opened_by(conn) == lies_there:
+            return conn
+        _discard(conn)
+        self.close()  # the others, too, have another file open
+        return self.engine.connect()
 
     def _any_connection(self) -> Connection:
         try:
