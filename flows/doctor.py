@@ -12,10 +12,12 @@ from typing import Any
 from flows.prefect_home import is_reachable, prefect_api_url
 from media.ffmpeg import ffmpeg_binary, ffmpeg_version
 from schemas.errors import CallsheetError
+from schemas.manifest.wording import counted
 from schemas.model_spec import engine_specs, models
 from schemas.redaction import Redactor, public_address
 from schemas.settings import Settings
-from storage.places import open_ledger_of, open_store_of, scratch_folder
+from storage.file_systems import shared_file_system
+from storage.places import ledger_file, open_ledger_of, open_store_of, scratch_folder
 
 LOW_DISK_BYTES = 5 * 2**30
 
@@ -60,11 +62,17 @@ def _finding(name: str, check: Callable[[Settings], str], settings: Settings, re
 def _database(settings: Settings) -> str:
     ledger = open_ledger_of(settings)
     try:
-        campaigns = len(ledger.campaigns())
+        campaigns = counted(len(ledger.campaigns()), "campaign")
     finally:
         ledger.close()
-    kind = "PostgreSQL" if settings.database_url.get_secret_value().startswith("postgresql") else "SQLite"
-    return f"{kind}, {campaigns} campaigns"
+    file = ledger_file(settings)
+    if file is None:
+        return f"PostgreSQL, {campaigns}"
+    found = f"SQLite, {campaigns}"
+    if shared := shared_file_system(file):
+        # Its log is kept together by memory that the processes of one machine share (sqlite.org/wal.html).
+        found += f", on {shared}: work on it from this machine alone; workers of several machines need PostgreSQL"
+    return found
 
 
 def _store(settings: Settings) -> str:

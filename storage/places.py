@@ -85,10 +85,15 @@ def open_ledger_of(settings: Settings, *, create: bool = True) -> Ledger:
 
 def ledger_exists(settings: Settings) -> bool:
     """Whether there is something to open: False only where the ledger is a file that nobody has made yet."""
+    file = ledger_file(settings)
+    return file is None or file.exists()
+
+
+def ledger_file(settings: Settings) -> Path | None:
+    """The file that the ledger is; None where it is on a server."""
     from storage.ledger.sql.engine import parse_url, sqlite_file
 
-    file = sqlite_file(parse_url(ledger_url(settings)))
-    return file is None or file.exists()
+    return sqlite_file(parse_url(ledger_url(settings)))
 
 
 def open_store_of(settings: Settings) -> ObjectStore:

@@ -35,3 +35,5 @@ def test_a_campaign_where_files_have_one_name(folder: Path) -> None:
     assert cli.json("status", "sheet")["videos"]["published"] == 2
     again = cli.json(*words)
     assert (again["unchanged"], again["jobs_new"]) == (4, 0)
+    [database] = [finding for finding in cli.json("doctor", code=1)["checks"] if finding["name"] == "database"]
+    assert database["text"].startswith("SQLite, 1 campaign, on fuse.rclone: work on it from this machine alone")
