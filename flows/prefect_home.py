@@ -10,6 +10,15 @@ from pathlib import Path
 
 from schemas.settings import Settings
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def bypass_proxies() -> None:
+    """Reach servers on this machine directly, whatever proxy the environment names for all others."""
+    named = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+    # Both, as each client reads the one or the other.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, (named, *_LOOPBACK)))
+
 
 def prefect_api_url(settings: Settings) -> str:
     """The configured server, or empty when one is started for the run."""
@@ -44,8 +53,6 @@ def use_prefect(settings: Settings) -> None:
         home.mkdir(parents=True, exist_ok=True)
         defaults |= {
             "PREFECT_HOME": str(home),
-            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
             "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         }
     for name, value in defaults.items():

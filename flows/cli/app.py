@@ -12,6 +12,7 @@ import typer
 
 from flows.cli import act, dataset, evaluation, look, orchestrate, service, sheet
 from flows.cli.console import note, redacted
+from flows.prefect_home import bypass_proxies
 from schemas.errors import CallsheetError, InvalidManifest
 from schemas.problem import group_problems
 
@@ -31,6 +32,7 @@ for module in (sheet, look, act, service, orchestrate, dataset, evaluation):
 def main() -> None:
     """Entry point. Exit codes: 0 all right, 1 some rows failed, 2 invalid input, 3 refused, 130 interrupted."""
     log_to_terminal()
+    bypass_proxies()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that speaks no UTF-8, a file name that is none: shown as escapes, never the end of the verb.
         if isinstance(stream, TextIOWrapper):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 from collections.abc import Mapping
@@ -18,10 +17,8 @@ from flows.cli.verb import add
 from flows.dataset_build import story
 from flows.dataset_build.build import Build, verify
 from flows.dataset_build.progress import Onlooker, Progress, ShardState
-from flows.where import use_settings
 from schemas.dataset import DatasetOrder, read_order
-from schemas.errors import CallsheetError, InvalidInput
-from schemas.redaction import public_address
+from schemas.errors import CallsheetError, InvalidInput, Retryable
 from schemas.settings import Settings
 
 WORLD = "world"
@@ -178,18 +175,14 @@ class TerminalView:
 
 def _build_here(order: DatasetOrder, out: Path, settings: Settings, *, jobs: int, whole: bool, view: Onlooker) -> None:
     """Run the Prefect flow in this process; where no Prefect can be reached the dataset is made all the same."""
-    from flows.prefect_guard import refuse_open_server
-    from flows.prefect_home import is_reachable, prefect_api_url, use_prefect
+    from flows.under_prefect import require_prefect
 
-    refuse_open_server(settings)
-    use_settings(settings)
-    use_prefect(settings)
-    url = prefect_api_url(settings)
-    if url and not is_reachable(url):
-        note(f"Prefect does not answer at {public_address(url)}; the build goes on without it")
+    try:
+        require_prefect(settings)
+    except Retryable as error:
+        note(f"{error.message}; the build goes on without it")
         Build(order=order, out=out, jobs=jobs, whole=whole, onlookers=(view,)).run()
         return
-    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     from flows.dataset import FAILURE, LOOKING_ON, build_dataset
 
     failures: list[CallsheetError] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,12 +11,11 @@ import typer
 from flows.cli import options as o
 from flows.cli.console import bar, emit_json, say
 from flows.cli.verb import add
-from schemas.errors import InvalidInput, Retryable
+from schemas.errors import InvalidInput
 from schemas.evaluation import Asked, Condition, Scales, Subject, Suite
 from schemas.guidance import Chain
 from schemas.mode import Mode
 from schemas.model_spec import find_model
-from schemas.redaction import public_address
 
 Text = Annotated[float | None, typer.Option("--text", help="Guidance scale of the text; the model's own by default.")]
 Audio = Annotated[float | None, typer.Option("--audio", help="Guidance scale of the speech.")]
@@ -82,20 +80,9 @@ def evaluate(
     out = out or Path("out/evaluation")
     # A supervisor's SIGTERM deserves the same orderly end as Ctrl-C.
     signal.signal(signal.SIGTERM, _as_interrupt)
-    from flows.prefect_guard import refuse_open_server
-    from flows.prefect_home import is_reachable, prefect_api_url, use_prefect
-    from flows.where import use_settings
+    from flows.under_prefect import require_prefect
 
-    refuse_open_server(settings)
-    use_settings(settings)
-    use_prefect(settings)
-    url = prefect_api_url(settings)
-    if url and not is_reachable(url):
-        raise Retryable(
-            f"no Prefect server answers at {public_address(url)}",
-            fix="start it, or set CALLSHEET_PREFECT_API_URL to nothing: one is then started for the run",
-        )
-    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+    require_prefect(settings)
     from flows.evaluate import LOOKING_ON
     from flows.evaluate import evaluate as evaluation
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 
 from flows.campaign.coordinator import Snapshot
 from flows.cli.console import Bar, note
-from flows.where import use_settings
 from schemas.errors import Retryable
-from schemas.redaction import public_address
 from schemas.settings import Settings
 from storage.ledger.protocol import Ledger
 from storage.places import open_ledger_of
@@ -44,20 +41,17 @@ class TerminalView:
 
 def render_here(campaign_id: str, settings: Settings, *, workers: int, observer: TerminalView) -> None:
     """Run the Prefect flow in this process; where no Prefect can be reached the campaign is rendered all the same."""
-    from flows.prefect_guard import refuse_open_server
-    from flows.prefect_home import is_reachable, prefect_api_url, use_prefect
+    from flows.prefect_home import is_reachable, prefect_api_url
+    from flows.under_prefect import require_prefect
 
-    refuse_open_server(settings)
-    use_settings(settings)
-    use_prefect(settings)
-    url = prefect_api_url(settings)
-    if url and not is_reachable(url):
-        note(f"Prefect does not answer at {public_address(url)}; rendering goes on without it")
+    try:
+        require_prefect(settings)
+    except Retryable as error:
+        note(f"{error.message}; rendering goes on without it")
         _render_alone(campaign_id, settings, workers=workers, observer=observer)
-        if not is_reachable(url):
+        if not is_reachable(prefect_api_url(settings)):
             return
         note("Prefect is back and is shown how the campaign ended")
-    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     from flows.campaign.flows import LOOKING_ON, render_campaign
 
     token = LOOKING_ON.set((observer,))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.deploy.server import end
+from flows.child_process import end
 from schemas.errors import CallsheetError, Retryable
 from schemas.model_spec import find_model
 from schemas.settings import Settings, environment

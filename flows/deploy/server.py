@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.child_process import end
 from flows.prefect_home import is_reachable
 from schemas.errors import Permanent
 from schemas.settings import Settings
@@ -121,15 +121,3 @@ def _spawn(port: int, log: Path, environ: Mapping[str, str]) -> subprocess.Popen
             # Ctrl-C reaches `callsheet` alone, which ends its children in order.
             start_new_session=True,
         )
-
-
-def end(process: subprocess.Popen[bytes], grace_s: float, how: signal.Signals = signal.SIGTERM) -> None:
-    """The signal, the grace period, then SIGKILL to the process and its group."""
-    if process.poll() is not None:
-        return
-    process.send_signal(how)
-    try:
-        process.wait(timeout=grace_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

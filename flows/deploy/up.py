@@ -14,9 +14,10 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from flows.campaign.handover import deliveries_folder
+from flows.child_process import end
 from flows.deploy.file_server import FileServer
 from flows.deploy.local_pool import LocalPool
-from flows.deploy.server import LocalServer, end, start_server
+from flows.deploy.server import LocalServer, start_server
 from flows.inbox.place import inbox_url, open_inbox, place_of
 from flows.prefect_guard import refuse_open_server
 from flows.prefect_home import prefect_api_url, use_prefect
