@@ -181,7 +181,7 @@ def run(
     )
     settings = o.settings_from(home)
     out = out or Path("out") / source.name
-    report, _ = submit_sheet(source, settings, valid_only=valid_only, dry_run=dry_run, yes=yes, quiet=as_json)
+    report, _ = submit_sheet(source, settings, valid_only=valid_only, dry_run=dry_run, yes=yes, quiet=as_json, out=out)
     if not as_json:
         show_difference(report, dry_run=dry_run)
     if dry_run:

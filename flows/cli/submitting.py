@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from functools import partial
+from pathlib import Path
 
 from flows.campaign.intake import (
     Checked,
@@ -45,12 +46,20 @@ def with_checked(source: ManifestSource, settings: Settings, show: Callable[[Che
 
 
 def submit_sheet(
-    source: ManifestSource, settings: Settings, *, valid_only: bool, dry_run: bool, yes: bool, quiet: bool
+    source: ManifestSource,
+    settings: Settings,
+    *,
+    valid_only: bool,
+    dry_run: bool,
+    yes: bool,
+    quiet: bool,
+    out: Path | None = None,
 ) -> tuple[SubmitReport, PlanSummary]:
-    """Check, say what it touches, ask, store, and submit.
+    """Check, say what it touches, ask, store, and submit. `out` is where the campaign will be delivered to, if here.
 
     Raises:
         InvalidManifest: there are problems and `valid_only` is not set; nothing was stored.
+        InvalidInput, Refused: nothing could be delivered to `out`; nothing was stored.
     """
     executor = make_executor(settings)
     try:
@@ -60,6 +69,10 @@ def submit_sheet(
             summary = summarise(checked.rows)
             with closing(open_ledger_of(settings)) as ledger:
                 report = ledger.submit(to_submission(checked, None), dry_run=True)
+                if out is not None:
+                    from flows.delivery.folder import require_room  # who only submits draws no gallery
+
+                    require_room(out, report.campaign_id)
                 if dry_run:
                     return report, summary
                 if not report.changes_nothing:

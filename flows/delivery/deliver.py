@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.delivery.collect import BAD, Collected, collect
 from flows.delivery.defaults import campaign_file
-from flows.delivery.folder import DeliveryFolder, Difference
+from flows.delivery.folder import DeliveryFolder, Difference, unusable
 from flows.delivery.gallery import gallery
 from flows.delivery.links import Files, local_files, objects_by_name, presigned_files, sheet_links, stems_of
 from flows.delivery.progress import Report, silent
@@ -18,7 +18,7 @@ from flows.delivery.sheets import StoredSheet, failed, results, stored_sheet
 from flows.delivery.summary import final_line
 from schemas.campaign import ManifestRef
 from schemas.digest import sha256_hex
-from schemas.errors import Corrupted, InvalidInput
+from schemas.errors import Corrupted
 from schemas.states import VideoState
 from storage.ledger.protocol import Ledger
 from storage.objects.protocol import ObjectStore
@@ -85,10 +85,7 @@ def deliver(
     try:
         return _deliver(collected, sheet, store, out, presign_s=presign_s, report=report)
     except OSError as error:
-        raise InvalidInput(
-            f"the deliverables cannot be written to {out}: {error.strerror or error}",
-            fix="name a folder that you may write to and that has room, then run the same again",
-        ) from error
+        raise unusable(out, error.strerror or str(error)) from error
 
 
 def _deliver(

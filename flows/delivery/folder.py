@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flows.delivery.progress import Report
-from schemas.errors import Refused
+from schemas.errors import InvalidInput, Refused
 from schemas.object_ref import ObjectRef
 from storage.objects.protocol import ObjectStore
 from storage.objects.verified import get_verified
@@ -25,6 +25,29 @@ RECORD = ".callsheet-delivery.json"
 
 AT_ONCE = 8
 """Downloads under way together."""
+
+
+def unusable(out: Path, why: str) -> InvalidInput:
+    return InvalidInput(
+        f"the deliverables cannot be written to {out}: {why}",
+        fix="name a folder that you may write to and that has room with --out, then run the same again",
+    )
+
+
+def require_room(out: Path, campaign_id: str) -> None:
+    """What `deliver` would say in the end, said before anything is spent, as far as it shows by then. Makes nothing.
+
+    Raises:
+        InvalidInput: `out` is no folder, or no folder that this process may write to.
+        Refused: it holds another campaign's deliverables.
+    """
+    path = out.absolute()
+    nearest = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+    if not nearest.is_dir():
+        raise unusable(out, f"{nearest} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise unusable(out, f"{nearest} may not be written to")
+    DeliveryFolder(out, campaign_id)
 
 
 @dataclass(frozen=True, kw_only=True)

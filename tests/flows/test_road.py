@@ -142,6 +142,23 @@ def test_run_needs_no_server_of_the_users(cli: Cli) -> None:
     assert (cli.folder / "home" / "prefect" / "prefect.db").is_file()
 
 
+def test_an_out_that_cannot_be_used_is_refused_before_anything_is_spent(cli: Cli) -> None:
+    """Neither a file nor another campaign's folder: nothing is submitted, and what lies there stays."""
+    write_sheet(cli.folder, silent_rows(1))
+    (cli.folder / "file").write_text("a file")
+    for out in ("file", "file/below"):
+        refused = cli("run", "sheet.csv", "--engine", "pattern", "--out", out)
+        assert refused.returncode == 2
+        assert f"the deliverables cannot be written to {out}: {cli.folder / 'file'} is no folder" in refused.stderr
+    assert cli.json("status") == []
+    run(cli)
+    before = sorted((path, path.stat().st_mtime_ns) for path in (cli.folder / "out").rglob("*"))
+    refused = cli("run", "sheet.csv", "--campaign", "other", "--engine", "pattern", "--out", "out")
+    assert (refused.returncode, "deliverables of another campaign" in refused.stderr) == (3, True)
+    assert [campaign["name"] for campaign in cli.json("status")] == ["sheet"]
+    assert sorted((path, path.stat().st_mtime_ns) for path in (cli.folder / "out").rglob("*")) == before
+
+
 def test_failed_csv_submits_again_where_it_lies(cli: Cli) -> None:
     """What failed comes back as a sheet that runs as it stands, from the folder it was delivered to."""
     rows = silent_rows(3)
