@@ -33,6 +33,8 @@ def main() -> None:
     """Entry point. Exit codes: 0 all right, 1 some rows failed, 2 invalid input, 3 refused, 130 interrupted."""
     log_to_terminal()
     bypass_proxies()
+    # A child looks for modules where they are installed: a random.py where its user stands is none of ours.
+    os.environ["PYTHONSAFEPATH"] = "1"
     for stream in (sys.stdout, sys.stderr):
         # A terminal that speaks no UTF-8, a file name that is none: shown as escapes, never the end of the verb.
         if isinstance(stream, TextIOWrapper):

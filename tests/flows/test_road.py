@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,25 @@ def test_an_out_that_cannot_be_used_is_refused_before_anything_is_spent(cli: Cli
     assert (refused.returncode, "deliverables of another campaign" in refused.stderr) == (3, True)
     assert [campaign["name"] for campaign in cli.json("status")] == ["sheet"]
     assert sorted((path, path.stat().st_mtime_ns) for path in (cli.folder / "out").rglob("*")) == before
+
+
+class InstalledCli(Cli):
+    """The script that a user calls: `python -m` would look for modules in the folder that it is called in."""
+
+    def command(self, *words: object) -> list[str]:
+        return [str(Path(sysconfig.get_path("scripts"), "callsheet")), *map(str, words)]
+
+
+def test_files_of_the_user_are_no_modules(cli: Cli) -> None:
+    """Whatever lies where somebody stands: workers, ranks and the processes that open media load what is installed."""
+    write_sheet(cli.folder, silent_rows(1))
+    for name in ("flows", "media", "model_runtime", "schemas", "storage", "numpy"):
+        (cli.folder / name).mkdir()
+        (cli.folder / name / "__init__.py").write_text("raise SystemExit(f'{__name__} is not yours')")
+    for name in ("random", "json", "queue"):
+        (cli.folder / f"{name}.py").write_text("raise SystemExit(f'{__name__} is not yours')")
+    done = run(InstalledCli(folder=cli.folder))
+    assert done["state"] == "done"
 
 
 def test_failed_csv_submits_again_where_it_lies(cli: Cli) -> None:
