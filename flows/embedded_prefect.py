@@ -23,6 +23,9 @@ from schemas.settings import Settings
 from storage.places import home_folder
 
 START_S = 90.0
+_TRIES = 2
+"""Of two first runs at the same time one finds the database half made by the other, and ends."""
+_GRACE_S = 5.0
 _HOST = "127.0.0.1"
 _PR_SET_PDEATHSIG = 1
 
@@ -35,33 +38,34 @@ def start_embedded(settings: Settings, *, timeout_s: float = START_S) -> None:
     """
     log = home_folder(settings) / "logs" / "prefect-embedded.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + timeout_s
     with socket.socket() as listening:
         listening.bind((_HOST, 0))
         listening.listen(128)
         url = f"http://{_HOST}:{listening.getsockname()[1]}/api"
-        process = _spawn(listening, log)
-    # Before Prefect's own: what it still has to say at the end is said to a living server.
-    atexit.register(end, process, 5.0)
-    os.environ["PREFECT_API_URL"] = url
-    import prefect  # noqa: F401 - for seconds, as the server starts: both at the same time
+        for _ in range(_TRIES):
+            process = _spawn(listening, log)
+            # Before Prefect's own: what it still has to say at the end is said to a living server.
+            atexit.register(end, process, _GRACE_S)
+            os.environ["PREFECT_API_URL"] = url
+            import prefect  # noqa: F401 - for seconds, as the server starts: both at the same time
 
-    deadline = time.monotonic() + timeout_s
-    while not is_reachable(url):
-        if process.poll() is not None or time.monotonic() > deadline:
-            end(process, 5.0)
+            while process.poll() is None and time.monotonic() < deadline:
+                if is_reachable(url):
+                    return
+                time.sleep(0.1)
+            end(process, _GRACE_S)
             del os.environ["PREFECT_API_URL"]
-            raise Retryable(
-                f"Prefect's own server does not start ({log} says why)",
-                fix=f"a damaged database of past runs is mended by deleting {os.environ['PREFECT_HOME']}",
-            )
-        time.sleep(0.1)
+    raise Retryable(
+        f"Prefect's own server does not start ({log} says why)",
+        fix=f"a damaged database of past runs is mended by deleting {os.environ['PREFECT_HOME']}",
+    )
 
 
 def _spawn(listening: socket.socket, log: Path) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", __name__, str(listening.fileno()), str(os.getpid())]
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         return subprocess.Popen(
-            words,
+            [sys.executable, "-m", __name__, str(listening.fileno()), str(os.getpid())],
             env=os.environ | {"PREFECT_UI_ENABLED": "false"},
             pass_fds=(listening.fileno(),),
             stdin=subprocess.DEVNULL,
