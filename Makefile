@@ -50,7 +50,7 @@ demo-animatic: setup ## the check before paying: framing, cuts and timing, drawn
 	$(BIN)/callsheet run examples/quickstart/campaign.csv --campaign animatic --engine animatic --workers 2 --out out/animatic
 
 .PHONY: test
-test: setup-dev ## run the tests (under ten minutes on two cores)
+test: setup-dev ## run the tests (about ten minutes on two cores)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not prefect" $(PYTEST_ARGS)
 
 .PHONY: test-prefect
